@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// One tracked flow, as `ipvsadm -Lc` lists it.
+import type { Address } from './address.ts';
+import type { Protocol } from './virtual-service.ts';
+
+/** State names as the kernel prints them (net/netfilter/ipvs/ip_vs_proto_tcp.c, _udp.c). */
+export type ConnectionState =
+  | 'NONE'
+  | 'ESTABLISHED'
+  | 'SYN_SENT'
+  | 'SYN_RECV'
+  | 'FIN_WAIT'
+  | 'TIME_WAIT'
+  | 'CLOSE'
+  | 'CLOSE_WAIT'
+  | 'LAST_ACK'
+  | 'LISTEN'
+  | 'SYNACK'
+  | 'UDP';
+
+export interface SocketAddress {
+  readonly address: Address;
+  /** Host order. */
+  readonly port: number;
+}
+
+export interface Connection {
+  readonly protocol: Protocol;
+  readonly state: ConnectionState;
+  readonly client: SocketAddress;
+  readonly virtual: SocketAddress;
+  readonly destination: SocketAddress;
+  /** Time left in milliseconds, never negative. */
+  readonly expiresInMs: number;
+}

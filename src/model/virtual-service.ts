@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What IPVS balances: virtual services, each with an ordered list of destinations.
+import { type Address, formatAddressPort } from './address.ts';
+import type { SchedulerFlag, SchedulerName } from './scheduler.ts';
+
+export type Protocol = 'tcp' | 'udp' | 'sctp';
+
+/** How packets reach a destination; the names of ipvsadm's options -m, -i and -g, and the kernel's Local. */
+export type ForwardingMethod = 'masq' | 'tunnel' | 'droute' | 'local';
+
+/** What a client gets from a service that has no destination to give: an ICMP port unreachable, or silence. */
+export type NoDestination = 'reject' | 'drop';
+
+/** A virtual service's identity. */
+export interface VirtualServiceKey {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  /** Host order, 1..65535. */
+  readonly port: number;
+}
+
+/** A destination's identity within its virtual service. */
+export interface DestinationKey {
+  readonly address: Address;
+  /** Host order, 1..65535. */
+  readonly port: number;
+}
+
+export interface Destination extends DestinationKey {
+  /** 0..2147483647; a destination with weight 0 keeps its connections and gets no new ones. */
+  readonly weight: number;
+  readonly forwarding: ForwardingMethod;
+}
+
+/** A virtual service without its destinations: what `ipvsadm -A` and `-E` define. */
+export interface VirtualServiceDefinition extends VirtualServiceKey {
+  readonly scheduler: SchedulerName;
+  readonly schedulerFlags: readonly SchedulerFlag[];
+  readonly noDestination: NoDestination;
+}
+
+export interface VirtualService extends VirtualServiceDefinition {
+  /** In the order of their adding; the scheduler walks them newest first (reversed), as the kernel does. */
+  readonly destinations: readonly Destination[];
+}
+
+/** A text that is equal exactly for equal keys: "tcp 10.96.0.1:443". */
+export function virtualServiceId(key: VirtualServiceKey): string {
+  return `${key.protocol} ${formatAddressPort(key.address, key.port)}`;
+}
+
+/** A text that is equal exactly for equal keys: "10.244.1.5:8080". */
+export function destinationId(key: DestinationKey): string {
+  return formatAddressPort(key.address, key.port);
+}
+
+export function sameDefinition(a: VirtualServiceDefinition, b: VirtualServiceDefinition): boolean {
+  return (
+    a.scheduler === b.scheduler &&
+    a.noDestination === b.noDestination &&
+    a.schedulerFlags.length === b.schedulerFlags.length &&
+    a.schedulerFlags.every((flag) => b.schedulerFlags.includes(flag))
+  );
+}
+
+export function sameDestination(a: Destination, b: Destination): boolean {
+  return destinationId(a) === destinationId(b) && a.weight === b.weight && a.forwarding === b.forwarding;
+}
