@@ -1,0 +1,156 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+// The command `bpvsadm`: shows what the data plane holds, written and read as ipvsadm's users know it.
+import { basename } from 'node:path';
+import process from 'node:process';
+import packageDescription from '../../package.json' with { type: 'json' };
+import type { DataPlaneView, VirtualServiceStatus } from '../dataplane/data-plane.ts';
+import { BpvsError } from '../errors.ts';
+import type { Address } from '../model/address.ts';
+import type { Connection } from '../model/connection.ts';
+import { virtualServiceId } from '../model/virtual-service.ts';
+import { formatConnections } from './format-connections.ts';
+import { formatListing, formatVersionLine, type ListingFormat } from './format-listing.ts';
+import { type CommandLine, parseCommandLine } from './grammar.ts';
+import { help } from './help.ts';
+import { lookUpNames, type Names, numericNames, type Resolver, systemResolver } from './names.ts';
+import type { OptionName } from './options.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface Io {
+  /** The name as invoked, for messages. */
+  readonly program: string;
+  stdout(text: string): void;
+  stderr(text: string): void;
+  lookUpNames(addresses: Iterable<Address>): Promise<Names>;
+  readonly resolver: Resolver;
+}
+
+/** Opens the data plane's view; {@link main} closes it. */
+export type OpenView = () => Promise<DataPlaneView>;
+
+const notListed: readonly OptionName[] = ['timeout', 'daemon', 'thresholds', 'persistent-conn', 'tun-info'];
+
+/**
+ * Carries one command line out.
+ * @param words without interpreter and program.
+ * @returns the exit status: those of ipvsadm, see `help`.
+ */
+export async function main(words: readonly string[], io: Io, openView: OpenView): Promise<number> {
+  try {
+    const line = await parseCommandLine(words.length === 0 ? ['--list'] : words, io.program, io.resolver);
+    return await run(line, io, openView);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    io.stderr(`${error.message}\n`);
+    return error.status;
+  }
+}
+
+async function run(line: CommandLine, io: Io, openView: OpenView): Promise<number> {
+  if (line.command === 'help') return print(io, help);
+  if (line.command === 'version') return print(io, formatVersion());
+  if (line.command !== 'list') {
+    io.stderr(
+      `${line.command}: this version of bpvsadm only lists; virtual services follow the cluster's Services\n`,
+    );
+    return 1;
+  }
+  const missing = notListed.find((name) => line.given.has(name));
+  const isForConnections = line.given.has('connection');
+  if (missing && !(isForConnections && missing === 'persistent-conn')) {
+    io.stderr(`list: this version of bpvsadm has no '${missing}' listing\n`);
+    return 1;
+  }
+  let view: DataPlaneView;
+  try {
+    view = await openView();
+  } catch (error) {
+    if (!(error instanceof BpvsError)) throw error;
+    io.stderr(
+      `Can't initialize ipvs: ${error.message}\nIs BPVS running on this node? \`bpvs run\` starts it.\n`,
+    );
+    return 2;
+  }
+  using open = view;
+  return await (isForConnections ? listConnections(line, io, open) : listServices(line, io, open));
+}
+
+async function listServices(line: CommandLine, io: Io, view: DataPlaneView): Promise<number> {
+  const services = selectServices(line, view.services());
+  if (!services) {
+    io.stderr('No such service\n');
+    return 1;
+  }
+  const addresses = services
+    .flatMap((service) => [service, ...service.destinations])
+    .map((each) => each.address);
+  const listing = formatListing(services, {
+    format: formatOf(line),
+    isExact: line.given.has('exact'),
+    isSorted: !line.given.has('nosort'),
+    names: await namesFor(line, io, addresses),
+  });
+  const heading = line.settings.service ? '' : formatVersionLine(view.connectionTableSize);
+  return print(io, heading + listing);
+}
+
+async function listConnections(line: CommandLine, io: Io, view: DataPlaneView): Promise<number> {
+  const connections = [...view.connections()];
+  const names = await namesFor(line, io, connections.flatMap(addressesOf));
+  return print(io, formatConnections(connections, names, line.given.has('persistent-conn')));
+}
+
+/** All services, or the one that the command line names; undefined if it is not there. */
+function selectServices(
+  { settings: { service } }: CommandLine,
+  services: readonly VirtualServiceStatus[],
+): readonly VirtualServiceStatus[] | undefined {
+  if (!service) return services;
+  if (service.mark !== undefined) return undefined;
+  const id = virtualServiceId(service);
+  const found = services.find((each) => virtualServiceId(each) === id);
+  return found && [found];
+}
+
+function formatOf(line: CommandLine): ListingFormat {
+  const formats = ['stats', 'rate'] as const;
+  return formats.find((format) => line.given.has(format)) ?? 'plain';
+}
+
+async function namesFor(line: CommandLine, io: Io, addresses: readonly Address[]): Promise<Names> {
+  return line.given.has('numeric') ? numericNames : io.lookUpNames(addresses);
+}
+
+function addressesOf({ client, virtual, destination }: Connection): readonly Address[] {
+  return [client.address, virtual.address, destination.address];
+}
+
+function print(io: Io, text: string): number {
+  io.stdout(text);
+  return 0;
+}
+
+function formatVersion(): string {
+  return `bpvsadm v${packageDescription.version} (commands and listings of ipvsadm v1.31, IPVS v1.2.1)\n`;
+}
+
+async function openPinnedView(): Promise<DataPlaneView> {
+  const { openBpfView } = await import('../dataplane/bpf/view.ts');
+  return openBpfView(process.env.BPVS_PIN_DIR ?? '/sys/fs/bpf/bpvs');
+}
+
+if (import.meta.main) {
+  // A reader that has seen enough (`bpvsadm | head`) is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  const io: Io = {
+    program: basename(process.argv[1] ?? 'bpvsadm', '.ts'),
+    stdout: (text) => process.stdout.write(text),
+    stderr: (text) => process.stderr.write(text),
+    lookUpNames,
+    resolver: systemResolver(),
+  };
+  process.exitCode = await main(process.argv.slice(2), io, openPinnedView);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of virtual services and real servers, as ipvsadm 1.31 prints it.
+import type { DestinationStatus, VirtualServiceStatus } from '../dataplane/data-plane.ts';
+import { type Address, addressFamily } from '../model/address.ts';
+import { formatSchedulerFlags } from '../model/scheduler.ts';
+import type { Rates, Statistics } from '../model/statistics.ts';
+import type { ForwardingMethod } from '../model/virtual-service.ts';
+import { formatSocketAddress, type Names } from './names.ts';
+import { sortDestinations, sortServices } from './sort.ts';
+
+export type ListingFormat = 'plain' | 'stats' | 'rate';
+
+export interface ListingOptions {
+  readonly format: ListingFormat;
+  /** All digits of large counters (`--exact`). */
+  readonly isExact: boolean;
+  /** False leaves services as they come and real servers newest first (`--nosort`). */
+  readonly isSorted: boolean;
+  readonly names: Names;
+}
+
+/** One format: two title lines, and what follows the name of a service and of a real server in their lines. */
+interface Format {
+  readonly titles: readonly [service: string, destination: string];
+  readonly nameWidth: number;
+  service(service: VirtualServiceStatus, number: NumberFormat): string;
+  destination(destination: DestinationStatus, number: NumberFormat): string;
+}
+
+type NumberFormat = (value: bigint) => string;
+
+const formats: Record<ListingFormat, Format> = {
+  plain: {
+    titles: [
+      'Prot LocalAddress:Port Scheduler Flags',
+      '  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn',
+    ],
+    nameWidth: 0,
+    service: (service) => ` ${service.scheduler}${formatFlags(service)}`,
+    destination: (destination) =>
+      columns([
+        [methodNames[destination.forwarding], 7],
+        [destination.weight, 6],
+        [destination.activeConnections, 10],
+        [destination.inactiveConnections, 10],
+      ]),
+  },
+  stats: {
+    titles: counterTitles('Conns', 'InPkts', 'OutPkts', 'InBytes', 'OutBytes'),
+    nameWidth: 33,
+    service: (service, number) => counters(service.statistics).map(number).join(''),
+    destination: (destination, number) => counters(destination.statistics).map(number).join(''),
+  },
+  rate: {
+    titles: counterTitles('CPS', 'InPPS', 'OutPPS', 'InBPS', 'OutBPS'),
+    nameWidth: 33,
+    service: (service, number) => counters(service.rates).map(number).join(''),
+    // ipvsadm never shortens a real server's rates of connections and packets.
+    destination: (destination, number) =>
+      counters(destination.rates)
+        .map((rate, i) => (i < 3 ? ` ${String(rate).padStart(8)}` : number(rate)))
+        .join(''),
+  },
+};
+
+const methodNames: Record<ForwardingMethod, string> = {
+  masq: 'Masq',
+  local: 'Local',
+  tunnel: 'Tunnel',
+  droute: 'Route',
+};
+
+/** The first line of a listing of all services; `size` is the connection table's. */
+export function formatVersionLine(size: number): string {
+  return `IP Virtual Server version 1.2.1 (size=${size})\n`;
+}
+
+/** Titles, then each service with its real servers; every line ends with a newline. */
+export function formatListing(services: readonly VirtualServiceStatus[], options: ListingOptions): string {
+  const format = formats[options.format];
+  const number = options.isExact ? formatExact : formatLarge;
+  const lines: string[] = [...format.titles];
+  for (const service of options.isSorted ? sortServices(services) : services) {
+    const name = cut(
+      `${service.protocol.toUpperCase().padEnd(4)} ${formatSocketAddress(service, service.protocol, options.names)}`,
+      service.address,
+      33,
+    );
+    lines.push(`${name.padEnd(format.nameWidth)}${format.service(service, number)}`);
+    const newestFirst = service.destinations.toReversed();
+    for (const destination of options.isSorted ? sortDestinations(newestFirst) : newestFirst) {
+      const server = formatSocketAddress(destination, service.protocol, options.names);
+      const padded = cut(server, destination.address, 28).padEnd(28);
+      lines.push(`  -> ${padded}${format.destination(destination, number)}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * A counter as ipvsadm shortens it, with the blank before it: nine characters, thousands (K), millions (M) and so on
+ * cut, not rounded.
+ */
+export function formatLarge(value: bigint): string {
+  if (value < 100_000_000n) return String(value).padStart(9);
+  const [divisor, unit] =
+    value < 1_000_000_000n
+      ? [1_000n, 'K']
+      : value < 100_000_000_000n
+        ? [1_000_000n, 'M']
+        : value < 100_000_000_000_000n
+          ? [1_000_000_000n, 'G']
+          : [1_000_000_000_000n, 'T'];
+  return `${value / divisor}`.padStart(8) + unit;
+}
+
+/** All digits, right-justified in nine characters, with at least one blank before them. */
+export function formatExact(value: bigint): string {
+  return ` ${String(value).padStart(8)}`;
+}
+
+function formatFlags(service: VirtualServiceStatus): string {
+  if (service.schedulerFlags.length === 0) return '';
+  return ` (${formatSchedulerFlags(service.scheduler, service.schedulerFlags)})`;
+}
+
+function columns(cells: readonly (readonly [value: string | number, width: number])[]): string {
+  return cells.map(([value, width]) => ` ${String(value).padEnd(width)}`).join('');
+}
+
+function counters(of: Statistics | Rates): readonly bigint[] {
+  return [of.connections, of.inPackets, of.outPackets, of.inBytes, of.outBytes];
+}
+
+function counterTitles(...names: readonly string[]): readonly [string, string] {
+  const head = 'Prot LocalAddress:Port'.padEnd(33);
+  return [head + names.map((name) => ` ${name.padStart(8)}`).join(''), '  -> RemoteAddress:Port'];
+}
+
+/** ipvsadm cuts names to their column for IPv4 only. */
+function cut(text: string, address: Address, width: number): string {
+  return addressFamily(address) === 4 ? text.slice(0, width) : text;
+}
