@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// An EndpointSlice from its manifest: the API's defaults and the API's refusals.
+import { type Address, addressFamily } from '../model/address.ts';
+import type { Endpoint, EndpointPort, EndpointSliceObject } from '../model/cluster.ts';
+import { dnsLabel, dnsSubdomain, type FieldReader, type Fields } from './fields.ts';
+import type { Metadata } from './metadata.ts';
+import { readProtocol } from './service-ports.ts';
+import { refuseSpecial } from './special-address.ts';
+
+type AddressType = EndpointSliceObject['addressType'];
+
+const maxEndpoints = 1000;
+const maxAddresses = 100;
+
+/** Refuses what validation of EndpointSlices refuses (Kubernetes pkg/apis/discovery/validation). */
+export function readEndpointSlice(
+  reader: FieldReader,
+  metadata: Metadata,
+  object: Fields,
+): EndpointSliceObject {
+  const addressType = reader.choice(object.addressType, 'addressType', ['IPv4', 'IPv6', 'FQDN']);
+  if ((object.addressType ?? '') === '') reader.refuse('addressType', 'is missing');
+  const entries = reader.list(object.endpoints, 'endpoints');
+  if (entries.length > maxEndpoints) {
+    reader.refuse('endpoints', `expected at most ${maxEndpoints} entries but received ${entries.length}`);
+  }
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    serviceName: metadata.labels['kubernetes.io/service-name'] ?? '',
+    isHeadless: 'service.kubernetes.io/headless' in metadata.labels,
+    addressType: addressType ?? 'FQDN',
+    endpoints: entries.flatMap(
+      (value, i) => readEndpoint(reader, value, `endpoints[${i}]`, addressType) ?? [],
+    ),
+    ports: readPorts(reader, object),
+  };
+}
+
+function readEndpoint(
+  reader: FieldReader,
+  value: unknown,
+  path: string,
+  type: AddressType | undefined,
+): Endpoint | undefined {
+  const entry = reader.fields(value, path);
+  const texts = reader.list(entry.addresses, `${path}.addresses`);
+  if (texts.length === 0) reader.refuse(`${path}.addresses`, 'is missing');
+  if (texts.length > maxAddresses) {
+    reader.refuse(
+      `${path}.addresses`,
+      `expected at most ${maxAddresses} entries but received ${texts.length}`,
+    );
+  }
+  const addresses = texts.map((text, i) =>
+    readEndpointAddress(reader, text, `${path}.addresses[${i}]`, type),
+  );
+  reader.name(entry.nodeName, `${path}.nodeName`, dnsSubdomain, 'a DNS name');
+  reader.name(entry.hostname, `${path}.hostname`, dnsLabel, 'a DNS label');
+  const conditions = reader.fields(entry.conditions, `${path}.conditions`);
+  const isReady = reader.flag(conditions.ready, `${path}.conditions.ready`) ?? true;
+  const isServing = reader.flag(conditions.serving, `${path}.conditions.serving`) ?? true;
+  const isTerminating = reader.flag(conditions.terminating, `${path}.conditions.terminating`) ?? false;
+  const address = addresses[0];
+  return address === undefined ? undefined : { address, isReady, isServing, isTerminating };
+}
+
+/** Domain names are checked and then left out: they are never destinations. */
+function readEndpointAddress(
+  reader: FieldReader,
+  value: unknown,
+  path: string,
+  type: AddressType | undefined,
+): Address | undefined {
+  if (type === undefined) return undefined;
+  if (type === 'FQDN') {
+    reader.name(value, path, dnsSubdomain, 'a DNS name');
+    return undefined;
+  }
+  const address = reader.address(value, path);
+  if (address === undefined) return undefined;
+  if (addressFamily(address) !== (type === 'IPv4' ? 4 : 6)) {
+    return reader.refuse(path, `expected an ${type} address but received ${address}`);
+  }
+  refuseSpecial(reader, address, path);
+  return address;
+}
+
+function readPorts(reader: FieldReader, object: Fields): readonly EndpointPort[] {
+  const names = new Set<string>();
+  return reader.list(object.ports, 'ports').map((value, i) => {
+    const path = `ports[${i}]`;
+    const entry = reader.fields(value, path);
+    const named =
+      entry.name === '' ? undefined : reader.name(entry.name, `${path}.name`, dnsLabel, 'a DNS label');
+    const name = named ?? '';
+    if (names.has(name)) reader.refuse(`${path}.name`, 'is the same as of an earlier port');
+    names.add(name);
+    return {
+      name,
+      protocol: readProtocol(reader, entry.protocol, `${path}.protocol`),
+      port: reader.integer(entry.port, `${path}.port`, 0, 65535) ?? 0,
+    };
+  });
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// From parsed documents to checked objects, one problem line for each fault; nothing untrusted gets past here.
+import type { ClusterObjects, EndpointSliceObject, NodeObject, ServiceObject } from '../model/cluster.ts';
+import { readEndpointSlice } from './endpoint-slice.ts';
+import { dnsLabel, dnsSubdomain, FieldReader, type Fields, isFields } from './fields.ts';
+import { readMetadata } from './metadata.ts';
+import { readNode } from './node.ts';
+import { readService } from './service.ts';
+
+export interface Ingested extends ClusterObjects {
+  /** "web.yaml: Service default/web: spec.ports[0].port: is missing" */
+  readonly problems: readonly string[];
+  /** Objects of kinds that have no say here. */
+  readonly ignored: number;
+}
+
+/**
+ * Takes documents of any shape (what a YAML or JSON parser returned for `file`), Lists included. An object with problems
+ * is left out, the others stay. Kinds without a meaning here are counted; empty documents are nothing at all.
+ */
+export function ingest(documents: readonly unknown[], file: string): Ingested {
+  const intake = new Intake(file);
+  for (const document of documents) intake.take(document, '', '');
+  return intake;
+}
+
+class Intake implements Ingested {
+  readonly services: ServiceObject[] = [];
+  readonly slices: EndpointSliceObject[] = [];
+  readonly nodes: NodeObject[] = [];
+  readonly problems: string[] = [];
+  ignored = 0;
+  readonly #file: string;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** `apiVersion` and `kind` are those that a typed list (ServiceList) lends to items that have none. */
+  take(document: unknown, apiVersion: string, kind: string): void {
+    if (document === undefined || document === null) return;
+    if (!isFields(document)) {
+      this.problems.push(`${this.#file}: expected an object with apiVersion and kind`);
+      return;
+    }
+    const type = `${document.apiVersion ?? apiVersion} ${document.kind ?? kind}`;
+    if (type === 'v1 Service') {
+      this.#read('Service', document, this.services, (reader) =>
+        readService(reader, readMetadata(reader, document, dnsLabel, true), document),
+      );
+    } else if (type === 'discovery.k8s.io/v1 EndpointSlice') {
+      this.#read('EndpointSlice', document, this.slices, (reader) =>
+        readEndpointSlice(reader, readMetadata(reader, document, dnsSubdomain, true), document),
+      );
+    } else if (type === 'v1 Node') {
+      this.#read('Node', document, this.nodes, (reader) =>
+        readNode(reader, readMetadata(reader, document, dnsSubdomain, false), document),
+      );
+    } else {
+      this.#takeOther(document);
+    }
+  }
+
+  #takeOther(document: Fields): void {
+    const { apiVersion, kind } = document;
+    if (typeof kind !== 'string' || typeof apiVersion !== 'string') {
+      this.problems.push(
+        `${this.#file}: ${describe('object', document)}: expected texts apiVersion and kind`,
+      );
+    } else if (kind.endsWith('List') && Array.isArray(document.items)) {
+      const isTyped = kind !== 'List';
+      for (const item of document.items)
+        this.take(item, isTyped ? apiVersion : '', isTyped ? kind.slice(0, -4) : '');
+    } else {
+      this.ignored += 1;
+    }
+  }
+
+  #read<T>(kind: string, document: Fields, into: T[], read: (reader: FieldReader) => T): void {
+    const reader = new FieldReader();
+    const object = read(reader);
+    if (reader.problems.length === 0) into.push(object);
+    for (const { path, reason } of reader.problems) {
+      this.problems.push(`${this.#file}: ${describe(kind, document)}: ${path}: ${reason}`);
+    }
+  }
+}
+
+/** "Service default/web", from an object that may be broken in any way. */
+function describe(kind: string, document: Fields): string {
+  const metadata = isFields(document.metadata) ? document.metadata : {};
+  const part = (value: unknown, otherwise: string) =>
+    typeof value === 'string' && value !== '' ? value : otherwise;
+  const name = part(metadata.name, '(no name)');
+  return kind === 'Node' ? `Node ${name}` : `${kind} ${part(metadata.namespace, 'default')}/${name}`;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The objects of several files as one cluster.
+import type { ClusterObjects } from '../model/cluster.ts';
+import type { Ingested } from './ingest.ts';
+
+interface Named {
+  readonly namespace?: string;
+  readonly name: string;
+}
+
+/** An object that several files define (or one file twice) is that of the file whose name sorts first. */
+export function mergeManifests(files: ReadonlyMap<string, Ingested>): {
+  readonly objects: ClusterObjects;
+  /** One line for each object that has no effect. */
+  readonly problems: readonly string[];
+} {
+  const problems: string[] = [];
+  const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
+  const merge = <T extends Named>(
+    kind: string,
+    pick: (objects: ClusterObjects) => readonly T[],
+  ): readonly T[] => {
+    const owners = new Map<string, string>();
+    const merged: T[] = [];
+    for (const [file, objects] of sorted) {
+      for (const object of pick(objects)) {
+        const id = object.namespace === undefined ? object.name : `${object.namespace}/${object.name}`;
+        const owner = owners.get(id);
+        if (owner === undefined) {
+          owners.set(id, file);
+          merged.push(object);
+        } else {
+          problems.push(`${file}: ${kind} ${id}: metadata.name: already defined in ${owner}, which counts`);
+        }
+      }
+    }
+    return merged;
+  };
+  const objects = {
+    services: merge('Service', (each) => each.services),
+    slices: merge('EndpointSlice', (each) => each.slices),
+    nodes: merge('Node', (each) => each.nodes),
+  };
+  return { objects, problems };
+}

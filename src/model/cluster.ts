@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kubernetes objects as plain data: checked, defaulted, and stripped to what planning reads.
+import type { Address } from './address.ts';
+import type { Protocol } from './virtual-service.ts';
+
+export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
+
+export interface ServicePort {
+  /** Empty for the only port of a service that names none. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** 0 for none. */
+  readonly nodePort: number;
+}
+
+/** One entry of status.loadBalancer.ingress that has an address. */
+export interface LoadBalancerIngress {
+  readonly address: Address;
+  /** With Proxy the load balancer itself terminates the address: nodes do not serve it. */
+  readonly ipMode: 'VIP' | 'Proxy';
+}
+
+export interface ServiceObject {
+  readonly namespace: string;
+  readonly name: string;
+  /** Milliseconds since 1970; undefined where the object does not say. */
+  readonly createdAtMs: number | undefined;
+  /** The object has the label service.kubernetes.io/service-proxy-name: another proxy serves it. */
+  readonly hasOtherProxy: boolean;
+  readonly type: ServiceType;
+  /** clusterIP is "None". */
+  readonly isHeadless: boolean;
+  /** At most one of each family; empty if headless or not allocated. */
+  readonly clusterIps: readonly Address[];
+  readonly externalIps: readonly Address[];
+  readonly loadBalancer: readonly LoadBalancerIngress[];
+  readonly ports: readonly ServicePort[];
+}
+
+export interface EndpointPort {
+  readonly name: string;
+  readonly protocol: Protocol;
+  /** 0 where the slice gives no number. */
+  readonly port: number;
+}
+
+export interface Endpoint {
+  /** The first of the object's addresses; the others have no meaning. */
+  readonly address: Address;
+  readonly isReady: boolean;
+  readonly isServing: boolean;
+  readonly isTerminating: boolean;
+}
+
+export interface EndpointSliceObject {
+  readonly namespace: string;
+  readonly name: string;
+  /** The label kubernetes.io/service-name; empty if missing. */
+  readonly serviceName: string;
+  /** The object has the label service.kubernetes.io/headless. */
+  readonly isHeadless: boolean;
+  readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  /** Empty for FQDN. */
+  readonly endpoints: readonly Endpoint[];
+  readonly ports: readonly EndpointPort[];
+}
+
+export interface NodeObject {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** status.addresses of types InternalIP and ExternalIP, in their order, each once. */
+  readonly addresses: readonly Address[];
+}
+
+/** All objects of a cluster that have a say; each namespace and name once per kind, in no particular order. */
+export interface ClusterObjects {
+  readonly services: readonly ServiceObject[];
+  readonly slices: readonly EndpointSliceObject[];
+  readonly nodes: readonly NodeObject[];
+}
