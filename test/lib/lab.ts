@@ -7,8 +7,9 @@ import { EnvironmentError, InputError } from '../../src/errors.ts';
 import { clientOne, nodeOne, nodeTwo, podRangeOne, podRangeTwo } from './cast.ts';
 import { attachPod, detachPod, type PodNetwork, pluginFolder, pluginNames, type Wiring } from './cni.ts';
 import { mustRun, runCommand } from './command.ts';
-import { Host, type HostRecord, Node, type NodeRecord, type PodRecord } from './host.ts';
+import { Host, type HostRecord, Node, type NodeRecord, Pod, type PodRecord } from './host.ts';
 import { kernelSettings, machineCommands, segmentCommands } from './lab-layout.ts';
+import { disown, own } from './lab-owner.ts';
 
 export interface LabOptions {
   /** Prefix of every namespace; labs of different names do not touch each other. Letters, digits and dashes. */
@@ -93,13 +94,8 @@ export class Lab {
     return new Lab(record);
   }
 
-  /** The names of all labs, half-made ones included. */
-  static list(): Promise<string[]> {
-    return readdir(stateFolder).catch(() => []);
-  }
-
   /** Every pod, node one's first. */
-  get pods() {
+  get pods(): readonly Pod[] {
     return this.nodes.flatMap((node) => node.pods);
   }
 
@@ -116,9 +112,16 @@ export class Lab {
     throw new InputError(`Expected one of ${names} but received "${name}"`);
   }
 
-  /** Adds a pod to a node as the plugin would at run time; the lab's own list does not change. */
-  async addPod(node: Node, name: string): Promise<PodRecord> {
-    return addPod(this.#record, node.name, name);
+  /** Makes one more pod ("n1-pod9") on a node; {@link pods} does not list it. */
+  async addPod(node: Node, name: string): Promise<Pod> {
+    return new Pod(await addPod(this.#record, node.name, name));
+  }
+
+  /** Kills what runs in a pod and removes it. */
+  async removePod(node: Node, pod: Pod): Promise<void> {
+    await killProcessesIn([pod.namespacePath]);
+    await detachPod(podNetwork(this.#record, node.name), `${this.name}-${pod.name}`, pod.namespacePath);
+    await ip([], `netns del ${this.name}-${pod.name}`);
   }
 
   /** Leaves the lab standing when this process ends. */
@@ -276,32 +279,4 @@ async function readRecord(name: string): Promise<LabRecord | undefined> {
 async function writeRecord(record: LabRecord): Promise<void> {
   await mkdir(`${stateFolder}/${record.name}`, { recursive: true });
   await writeFile(`${stateFolder}/${record.name}/lab.json`, `${JSON.stringify(record, null, 2)}\n`);
-}
-
-const ownedLabs = new Set<string>();
-const endingSignals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-
-function own(name: string): void {
-  if (ownedLabs.size === 0) {
-    process.once('exit', removeOwnedLabs);
-    for (const signal of Object.keys(endingSignals)) process.once(signal, exitBySignal);
-  }
-  ownedLabs.add(name);
-}
-
-function disown(name: string): void {
-  if (!ownedLabs.delete(name) || ownedLabs.size > 0) return;
-  process.off('exit', removeOwnedLabs);
-  for (const signal of Object.keys(endingSignals)) process.off(signal, exitBySignal);
-}
-
-function exitBySignal(signal: keyof typeof endingSignals): void {
-  process.exit(128 + endingSignals[signal]);
-}
-
-/** Nothing asynchronous may run in an exit handler, so another process does the work. */
-function removeOwnedLabs(): void {
-  const names = JSON.stringify([...ownedLabs]);
-  const program = `import { removeLab } from '${import.meta.url}'; await Promise.all(${names}.map(removeLab));`;
-  spawnSync(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' });
 }
