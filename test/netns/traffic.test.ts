@@ -117,6 +117,13 @@ suite('traffic in the lab', { skip: missingForLab() ?? false }, () => {
     assert.deepEqual(await client.tryOpen({ protocol: 'tcp', address, port }), { outcome: 'refused' });
   });
 
+  test('a client that is closed fails what is asked of it', async () => {
+    const other = await Client.start(lab.client);
+    const asked = other.tcp({ address: pod().addresses.v4, port, count: 100_000 });
+    await Promise.all([other.close(), assert.rejects(asked, /client-process.ts on client/)]);
+    await assert.rejects(other.tcp({ address: pod().addresses.v4, port }), /client-process.ts on client/);
+  });
+
   test('a port that is taken fails the start with the reason', async () => {
     await assert.rejects(Server.start(pod(), { tcp: [port] }), /EADDRINUSE/);
   });

@@ -30,6 +30,7 @@ export class Client {
   readonly host: Host;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | undefined;
+  #end: Error | undefined;
   #lastId = 0;
 
   private constructor(host: Host) {
@@ -81,7 +82,8 @@ export class Client {
     return this.close();
   }
 
-  #call<T>(command: Command): Promise<T> {
+  async #call<T>(command: Command): Promise<T> {
+    if (this.#end) throw this.#end;
     const id = ++this.#lastId;
     return new Promise<T>((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as Pending['resolve'], reject });
@@ -97,6 +99,7 @@ export class Client {
   }
 
   #rejectAll(error: Error): void {
+    this.#end = error;
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }
