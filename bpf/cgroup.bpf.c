@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The hooks of the host's own sockets: they connect and send to the destination itself, and never learn of it. */
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "lib/abi.h"
+#include "lib/config.h"
+#include "lib/socket.h"
+
+#define REFUSE 0
+#define ALLOW 1
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define AF_INET 2
+#define ECONNREFUSED 111
+#define ETIMEDOUT 110
+#define ENOBUFS 105
+
+static __always_inline int is_mapped(const struct address *address)
+{
+	return !address->words[0] && !address->words[1] && address->words[2] == bpf_htonl(0xffff);
+}
+
+/* The peer that the socket call names. A mapped address (::ffff:10.0.0.1) is an IPv4 peer of an IPv6 socket. */
+static __always_inline void read_peer(const struct bpf_sock_addr *ctx, enum family family, struct tuple *tuple)
+{
+	tuple->family = family;
+	tuple->protocol = ctx->protocol;
+	tuple->destination_port = ctx->user_port;
+	if (family == FAMILY_IPV4) {
+		tuple->destination.words[0] = ctx->user_ip4;
+		return;
+	}
+	tuple->destination.words[0] = ctx->user_ip6[0];
+	tuple->destination.words[1] = ctx->user_ip6[1];
+	tuple->destination.words[2] = ctx->user_ip6[2];
+	tuple->destination.words[3] = ctx->user_ip6[3];
+	if (is_mapped(&tuple->destination)) {
+		tuple->family = FAMILY_IPV4;
+		tuple->destination = (struct address){.words = {tuple->destination.words[3]}};
+	}
+}
+
+static __always_inline void write_peer(struct bpf_sock_addr *ctx, enum family family, enum family of,
+				       const struct address *address, __be16 port)
+{
+	ctx->user_port = port;
+	if (family == FAMILY_IPV4) {
+		ctx->user_ip4 = address->words[0];
+	} else if (of == FAMILY_IPV4) {
+		ctx->user_ip6[3] = address->words[0];
+	} else {
+		ctx->user_ip6[0] = address->words[0];
+		ctx->user_ip6[1] = address->words[1];
+		ctx->user_ip6[2] = address->words[2];
+		ctx->user_ip6[3] = address->words[3];
+	}
+}
+
+/* The socket's own address, where it is bound to one. */
+static __always_inline void read_own(const struct bpf_sock_addr *ctx, enum family family, struct tuple *tuple)
+{
+	struct bpf_sock *socket = ctx->sk;
+
+	if (!socket)
+		return;
+	tuple->source_port = bpf_htons(socket->src_port);
+	if (family == FAMILY_IPV4) {
+		tuple->source.words[0] = socket->src_ip4;
+	} else if (tuple->family == FAMILY_IPV6) {
+		tuple->source.words[0] = socket->src_ip6[0];
+		tuple->source.words[1] = socket->src_ip6[1];
+		tuple->source.words[2] = socket->src_ip6[2];
+		tuple->source.words[3] = socket->src_ip6[3];
+	}
+}
+
+static __always_inline int is_ours(struct bpf_sock_addr *ctx)
+{
+	return (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_UDP) &&
+	       bpf_get_netns_cookie(ctx) == host_netns_cookie;
+}
+
+/* What the caller of connect() or sendmsg() gets for a reason: what ICMP would have told it, but at once. */
+static __always_inline int answer(enum reason reason)
+{
+	if (reason < REASON_REJECTED_NO_DESTINATION)
+		return ALLOW;
+	count_reason(reason);
+	if (reason == REASON_REJECTED_NO_DESTINATION)
+		bpf_set_retval(-ECONNREFUSED);
+	else if (reason == REASON_DROPPED_NO_DESTINATION)
+		bpf_set_retval(-ETIMEDOUT);
+	else
+		bpf_set_retval(-ENOBUFS);
+	return REFUSE;
+}
+
+/* A socket that connects anew leaves its former connection. */
+static __always_inline void leave_connection(struct bpf_sock *socket)
+{
+	struct flow *former = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+
+	if (former && connection_of(former))
+		remove_connection(former->connection);
+}
+
+static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family family)
+{
+	struct packet packet = {.tcp_event = TCP_EVENT_SYN};
+	struct connection *connection;
+	struct bpf_sock *socket;
+	struct flow flow, *kept;
+	enum reason reason;
+	__u32 index;
+
+	if (!is_ours(ctx))
+		return ALLOW;
+	socket = ctx->sk;
+	if (!socket)
+		return ALLOW;
+	leave_connection(socket);
+	read_peer(ctx, family, &packet.tuple);
+	read_own(ctx, family, &packet.tuple);
+	reason = open_socket(&packet, bpf_get_socket_cookie(ctx), &flow);
+	if (reason != REASON_TRANSLATED)
+		return answer(reason);
+	index = flow.connection;
+	connection = bpf_map_lookup_elem(&connections, &index);
+	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!connection || !kept) {
+		remove_connection(flow.connection);
+		return answer(REASON_DROPPED_TABLE_FULL);
+	}
+	*kept = flow;
+	if (packet.tuple.protocol == IPPROTO_UDP)
+		connection->expires = NEVER;
+	write_peer(ctx, family, packet.tuple.family, &connection->destination, connection->destination_port);
+	return ALLOW;
+}
+
+static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family family)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct packet packet = {};
+	struct connection *connection;
+	enum reason reason;
+	struct flow flow;
+	__u32 index;
+
+	if (!is_ours(ctx))
+		return ALLOW;
+	read_peer(ctx, family, &packet.tuple);
+	connection = find_socket(&packet.tuple, cookie, DIRECTION_REQUEST, &flow);
+	if (connection && continuation_of(connection, &packet) != CONTINUES) {
+		remove_connection(flow.connection);
+		connection = NULL;
+	}
+	if (!connection) {
+		read_own(ctx, family, &packet.tuple);
+		reason = open_socket(&packet, cookie, &flow);
+		if (reason != REASON_TRANSLATED)
+			return answer(reason);
+		index = flow.connection;
+		connection = bpf_map_lookup_elem(&connections, &index);
+		if (!connection || remember_socket(connection, &flow))
+			return answer(REASON_DROPPED_TABLE_FULL);
+	}
+	change_socket_state(connection, STATE_UDP);
+	write_peer(ctx, family, packet.tuple.family, &connection->destination, connection->destination_port);
+	return ALLOW;
+}
+
+/* A datagram's sender, and a connected socket's peer, as the program asked for it: the virtual address. */
+static __always_inline int name_peer(struct bpf_sock_addr *ctx, enum family family, int is_datagram)
+{
+	struct bpf_sock *socket = ctx->sk;
+	struct connection *connection = NULL;
+	struct tuple tuple = {};
+	struct flow flow, *kept;
+
+	if (!is_ours(ctx) || !socket)
+		return ALLOW;
+	read_peer(ctx, family, &tuple);
+	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+	if (kept)
+		connection = connection_of(kept);
+	if (!connection && is_datagram)
+		connection = find_socket(&tuple, bpf_get_socket_cookie(ctx), DIRECTION_REPLY, &flow);
+	if (!connection || connection->destination_port != tuple.destination_port ||
+	    __builtin_memcmp(&connection->destination, &tuple.destination, sizeof(struct address)))
+		return ALLOW;
+	write_peer(ctx, family, tuple.family, &connection->virtual, connection->virtual_port);
+	return ALLOW;
+}
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *ctx)
+{
+	return connect_socket(ctx, FAMILY_IPV4);
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *ctx)
+{
+	return connect_socket(ctx, FAMILY_IPV6);
+}
+
+SEC("cgroup/sendmsg4")
+int sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return send_datagram(ctx, FAMILY_IPV4);
+}
+
+SEC("cgroup/sendmsg6")
+int sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return send_datagram(ctx, FAMILY_IPV6);
+}
+
+SEC("cgroup/recvmsg4")
+int recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return name_peer(ctx, FAMILY_IPV4, 1);
+}
+
+SEC("cgroup/recvmsg6")
+int recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return name_peer(ctx, FAMILY_IPV6, 1);
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	return name_peer(ctx, FAMILY_IPV4, 0);
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *ctx)
+{
+	return name_peer(ctx, FAMILY_IPV6, 0);
+}
+
+/* The socket goes: what of its connection no event of TCP will end, ends here. */
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *socket)
+{
+	struct flow *kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+	struct connection *connection;
+
+	if (!kept)
+		return ALLOW;
+	connection = connection_of(kept);
+	if (!connection)
+		return ALLOW;
+	if (connection->protocol != IPPROTO_TCP)
+		remove_connection(kept->connection);
+	else if (connection->state == STATE_SYN_RECV)
+		change_socket_state(connection, STATE_CLOSE);
+	return ALLOW;
+}
+
+/* What the socket sent and received, when it is over: segments with the headers that each has at least. */
+static __always_inline void count_socket(struct bpf_sock_ops *ctx, __u32 destination_index)
+{
+	__u32 header = ctx->family == AF_INET ? 40 : 60;
+	struct statistics *statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
+
+	if (!statistics)
+		return;
+	statistics->in_packets += ctx->segs_out;
+	statistics->in_bytes += ctx->bytes_acked + (__u64)header * ctx->segs_out;
+	statistics->out_packets += ctx->segs_in;
+	statistics->out_bytes += ctx->bytes_received + (__u64)header * ctx->segs_in;
+}
+
+SEC("sockops")
+int socket_events(struct bpf_sock_ops *ctx)
+{
+	struct connection *connection;
+	struct bpf_sock *socket;
+	struct flow *kept;
+
+	if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->op != BPF_SOCK_OPS_STATE_CB)
+		return 1;
+	socket = ctx->sk;
+	if (!socket)
+		return 1;
+	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+	if (!kept)
+		return 1;
+	connection = connection_of(kept);
+	if (!connection)
+		return 1;
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+		connection->client_port = bpf_htons(ctx->local_port);
+		if (connection->family == FAMILY_IPV4) {
+			connection->client.words[0] = ctx->local_ip4;
+		} else {
+			connection->client.words[0] = ctx->local_ip6[0];
+			connection->client.words[1] = ctx->local_ip6[1];
+			connection->client.words[2] = ctx->local_ip6[2];
+			connection->client.words[3] = ctx->local_ip6[3];
+		}
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		return 1;
+	}
+	change_socket_state(connection, state_of_socket(ctx->args[0], ctx->args[1]));
+	if (ctx->args[1] == BPF_TCP_CLOSE)
+		count_socket(ctx, connection->destination_index);
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

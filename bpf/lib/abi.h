@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Every struct and enum that BPF programs and user space share; TypeScript's layouts are generated from their BTF. */
+#ifndef BPVS_ABI_H
+#define BPVS_ABI_H
+
+#include <linux/types.h>
+
+/* Raised with every change of a layout below: maps pinned by another version are not adopted. */
+#define ABI_VERSION 1
+
+enum family {
+	FAMILY_IPV4 = 4,
+	FAMILY_IPV6 = 6,
+};
+
+/* An IPv4 address is the first word, the others are zero; the family says which it is. */
+struct address {
+	__be32 words[4];
+};
+
+enum scheduler {
+	SCHEDULER_NONE,
+	SCHEDULER_RR,
+	SCHEDULER_SH,
+	SCHEDULER_DH,
+};
+
+/* include/uapi/linux/ip_vs.h: IP_VS_SVC_F_SCHED1.. shifted down to bit 0 */
+enum scheduler_flag {
+	SCHEDULER_FLAG_1 = 1 << 0, /* sh-fallback */
+	SCHEDULER_FLAG_2 = 1 << 1, /* sh-port */
+	SCHEDULER_FLAG_3 = 1 << 2,
+};
+
+/* What a client gets from a service that has no destination to give. */
+enum no_destination {
+	NO_DESTINATION_REJECT,
+	NO_DESTINATION_DROP,
+};
+
+struct service_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 family;
+};
+
+struct service {
+	__u32 id;
+	/* The scheduler's table: places[table] is its state, places[table + 1 .. table + table_size] the table. */
+	__u32 table;
+	__u32 table_size;
+	__u8 scheduler;
+	__u8 scheduler_flags;
+	__u8 no_destination;
+	__u8 padding;
+};
+
+enum destination_flag {
+	/* Configured; without it the entry waits in the trash for the end of its connections. */
+	DESTINATION_AVAILABLE = 1 << 0,
+};
+
+struct destination {
+	struct address address;
+	struct address virtual_address;
+	__be16 port;
+	__be16 virtual_port;
+	__u8 protocol;
+	__u8 family;
+	__u8 forwarding; /* IP_VS_CONN_F_MASQ .. : 0 masq, 1 local, 2 tunnel, 3 droute */
+	__u8 flags;
+	__u32 weight;
+	__u32 service; /* the id of its service */
+	__u64 added;   /* a number that grows with every adding: the list is walked from the highest to the lowest */
+};
+
+/* Live numbers of a destination; InActConn is total - active. */
+struct destination_load {
+	__u32 active;
+	__u32 total;
+};
+
+struct statistics {
+	__u64 connections;
+	__u64 in_packets;
+	__u64 out_packets;
+	__u64 in_bytes;
+	__u64 out_bytes;
+};
+
+/*
+ * TCP states of net/netfilter/ipvs/ip_vs_proto_tcp.c, then UDP's one. No connection rests in STATE_NONE, so that is
+ * what an unused entry says.
+ */
+enum connection_state {
+	STATE_NONE,
+	STATE_ESTABLISHED,
+	STATE_SYN_SENT,
+	STATE_SYN_RECV,
+	STATE_FIN_WAIT,
+	STATE_TIME_WAIT,
+	STATE_CLOSE,
+	STATE_CLOSE_WAIT,
+	STATE_LAST_ACK,
+	STATE_LISTEN,
+	STATE_SYNACK,
+	STATE_TCP_COUNT,
+	STATE_UDP = STATE_TCP_COUNT,
+	STATE_COUNT,
+};
+
+enum connection_flag {
+	/* Both directions are met at the ingress of the client's device, which is also the destination's. */
+	CONNECTION_HAIRPIN = 1 << 0,
+	/* Translated by a socket of the host: no packet is seen, the entry lives as long as the socket. */
+	CONNECTION_SOCKET = 1 << 1,
+	/* The destination sees another source than the client: hairpins, and tuples that would collide. */
+	CONNECTION_SOURCE_CHANGED = 1 << 2,
+};
+
+#define NEVER 0xffffffffffffffffULL
+
+/*
+ * One tracked flow. A request goes from client to virtual and is sent on from source to destination; a reply goes from
+ * destination to source and is sent on from virtual to client. source is the client except where it had to be changed.
+ * The first 64 bytes are all that an IPv4 request needs.
+ */
+struct connection {
+	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds; for CONNECTION_SOCKET meaningless while the socket lives
+			*/
+	__u32 state;   /* enum connection_state; claimed by compare-and-swap, so that counters never drift */
+	__u32 destination_index;
+	/* Sums to add to a request's checksums for its new addresses and ports; their complements serve replies. */
+	__u32 address_difference;
+	__u32 port_difference;
+	/* Place in half_open plus one; 0 once both sides have been heard. */
+	__u32 half_open;
+	__u16 generation;
+	__u8 protocol;
+	__u8 family;
+	__be16 client_port;
+	__be16 virtual_port;
+	__be16 destination_port;
+	__be16 source_port;
+	__u8 flags;
+	__u8 padding[7];
+	/* In this order, so that the new addresses of a request are one piece of memory, and its old ones, too. */
+	struct address destination;
+	struct address source;
+	struct address virtual;
+	struct address client;
+	__u64 cookie; /* of the socket, for CONNECTION_SOCKET */
+	__u8 padding_to_lines[8];
+};
+
+/* Whose way a packet goes, which is also the hook that turns it: requests at ingress, replies at egress. */
+enum direction {
+	DIRECTION_REQUEST,
+	DIRECTION_REPLY,
+};
+
+enum hook {
+	HOOK_INGRESS,
+	HOOK_EGRESS,
+};
+
+/* A packet as it is met: the same tuple at ingress and at egress are two things. */
+struct flow_key4 {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 hook;
+	__u8 padding[2];
+};
+
+struct flow_key6 {
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 hook;
+	__u8 padding[2];
+};
+
+struct flow {
+	__u32 connection; /* index into connections */
+	__u16 generation; /* of that entry when the flow was made: the entry may have a new tenant since */
+	__u8 direction;
+	__u8 padding;
+};
+
+/* A socket of the host and whom it talks to: the virtual address as it asks for it, or the destination as it is
+ * answered. */
+struct socket_key {
+	__u64 cookie;
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 family;
+	__u8 direction;
+	__u8 padding[3];
+};
+
+/* Why a packet was not simply translated; each counts in `reasons`. Names are those of the exported counters. */
+enum reason {
+	REASON_TRANSLATED,
+	REASON_PASSED_NOT_OURS,
+	REASON_PASSED_MALFORMED,
+	REASON_PASSED_FRAGMENT,
+	REASON_PASSED_FTP_DATA,
+	REASON_REJECTED_NO_DESTINATION,
+	REASON_DROPPED_NO_DESTINATION,
+	REASON_DROPPED_REJECT_RATE,
+	REASON_DROPPED_REJECT_FAILED,
+	REASON_DROPPED_DESTINATION_GONE,
+	REASON_DROPPED_TABLE_FULL,
+	REASON_DROPPED_PORTS_EXHAUSTED,
+	REASON_DROPPED_REWRITE_FAILED,
+	REASON_DISPLACED_HALF_OPEN,
+	REASON_EXPIRED,
+	REASON_COUNT,
+};
+
+/* One entry; user space writes it, programs read it at every packet. */
+struct settings {
+	__u64 timeouts[STATE_COUNT]; /* nanoseconds, by enum connection_state */
+	__u64 abi_version;
+	__u8 expire_nodest_conn; /* the sysctls of net.ipv4.vs of these names */
+	__u8 conn_reuse_mode;
+	__u8 padding[6];
+};
+
+/* What programs share with one another: cursors of the pools, the budget of rejects, the sweep. */
+struct shared {
+	__u32 used_connections; /* entries of connections that were ever used: the rest needs no sweep */
+	__u32 half_open_cursor;
+	__u32 sweep_cursor;
+	__u32 reject_tokens;
+	__u64 reject_refilled; /* nanoseconds */
+	__u64 virtual_now;     /* the time, where has_virtual_clock */
+};
+
+/* What `explain` found out, in the words of skb->cb. */
+struct explanation {
+	__u32 reason;      /* enum reason */
+	__u32 connection;  /* index plus one of the connection that the packet belongs to, or 0 */
+	__u32 destination; /* index plus one into destinations, or 0 */
+	__u32 service;     /* id plus one, or 0 */
+	__u32 place;       /* of the scheduler's table, plus one, or 0 */
+};
+
+_Static_assert(sizeof(struct address) == 16, "IPv6 must fit");
+_Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct service) == 16, "the layout user space writes");
+_Static_assert(sizeof(struct destination) == 56, "the layout user space writes");
+_Static_assert(sizeof(struct connection) == 128, "two cache lines, and the first is the hot one");
+_Static_assert(__builtin_offsetof(struct connection, source) == 64, "the first line ends with the destination");
+_Static_assert(sizeof(struct flow_key4) == 16, "a small key: IPv4 does not pay for IPv6");
+_Static_assert(sizeof(struct flow_key6) == 40, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct flow) == 8, "element of the largest maps");
+_Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct explanation) == 20, "as large as skb->cb");
+
+#endif

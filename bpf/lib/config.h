@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Load-time settings: constants to the verifier, which removes what they turn off. */
+#ifndef BPVS_CONFIG_H
+#define BPVS_CONFIG_H
+
+#include <linux/types.h>
+
+/* Sockets of other network namespaces are not the host's (bpf_get_netns_cookie). */
+const volatile __u64 host_netns_cookie = 0;
+/* Entries of the maps `connections` and `half_open`; the latter a power of two. */
+const volatile __u32 max_connections = 1;
+const volatile __u32 max_half_open = 1;
+/* For tests only: time stands still at `virtual_now` of the map `clock`. */
+const volatile _Bool has_virtual_clock = 0;
+
+#endif

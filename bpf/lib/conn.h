@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The connection table: finding, opening, ageing and removing entries. */
+#ifndef BPVS_CONN_H
+#define BPVS_CONN_H
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "clock.h"
+#include "config.h"
+#include "maps.h"
+#include "parse.h"
+#include "stats.h"
+#include "tcp.h"
+
+static __always_inline void flow_key4_of(struct flow_key4 *key, const struct tuple *tuple)
+{
+	*key = (struct flow_key4){
+		.source = tuple->source.words[0],
+		.destination = tuple->destination.words[0],
+		.source_port = tuple->source_port,
+		.destination_port = tuple->destination_port,
+		.protocol = tuple->protocol,
+		.hook = tuple->hook,
+	};
+}
+
+static __always_inline void flow_key6_of(struct flow_key6 *key, const struct tuple *tuple)
+{
+	*key = (struct flow_key6){
+		.source = tuple->source,
+		.destination = tuple->destination,
+		.source_port = tuple->source_port,
+		.destination_port = tuple->destination_port,
+		.protocol = tuple->protocol,
+		.hook = tuple->hook,
+	};
+}
+
+static __always_inline struct flow *find_flow(const struct tuple *tuple)
+{
+	if (tuple->family == FAMILY_IPV4) {
+		struct flow_key4 key;
+
+		flow_key4_of(&key, tuple);
+		return bpf_map_lookup_elem(&flows4, &key);
+	} else {
+		struct flow_key6 key;
+
+		flow_key6_of(&key, tuple);
+		return bpf_map_lookup_elem(&flows6, &key);
+	}
+}
+
+static __always_inline long insert_flow(const struct tuple *tuple, const struct flow *flow)
+{
+	if (tuple->family == FAMILY_IPV4) {
+		struct flow_key4 key;
+
+		flow_key4_of(&key, tuple);
+		return bpf_map_update_elem(&flows4, &key, flow, BPF_NOEXIST);
+	} else {
+		struct flow_key6 key;
+
+		flow_key6_of(&key, tuple);
+		return bpf_map_update_elem(&flows6, &key, flow, BPF_NOEXIST);
+	}
+}
+
+static __always_inline void delete_flow(const struct tuple *tuple)
+{
+	if (tuple->family == FAMILY_IPV4) {
+		struct flow_key4 key;
+
+		flow_key4_of(&key, tuple);
+		bpf_map_delete_elem(&flows4, &key);
+	} else {
+		struct flow_key6 key;
+
+		flow_key6_of(&key, tuple);
+		bpf_map_delete_elem(&flows6, &key);
+	}
+}
+
+static __always_inline void request_tuple(struct tuple *tuple, const struct connection *connection)
+{
+	*tuple = (struct tuple){
+		.source = connection->client,
+		.destination = connection->virtual,
+		.source_port = connection->client_port,
+		.destination_port = connection->virtual_port,
+		.family = connection->family,
+		.protocol = connection->protocol,
+		.hook = HOOK_INGRESS,
+	};
+}
+
+static __always_inline void reply_tuple(struct tuple *tuple, const struct connection *connection)
+{
+	*tuple = (struct tuple){
+		.source = connection->destination,
+		.destination = connection->source,
+		.source_port = connection->destination_port,
+		.destination_port = connection->source_port,
+		.family = connection->family,
+		.protocol = connection->protocol,
+		.hook = connection->flags & CONNECTION_HAIRPIN ? HOOK_INGRESS : HOOK_EGRESS,
+	};
+}
+
+static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection,
+					  enum direction direction)
+{
+	int is_request = direction == DIRECTION_REQUEST;
+
+	*key = (struct socket_key){
+		.cookie = connection->cookie,
+		.address = is_request ? connection->virtual : connection->destination,
+		.port = is_request ? connection->virtual_port : connection->destination_port,
+		.protocol = connection->protocol,
+		.family = connection->family,
+		.direction = direction,
+	};
+}
+
+/* The entry a flow leads to, unless that has ended since. */
+static __always_inline struct connection *connection_of(const struct flow *flow)
+{
+	__u32 index = flow->connection;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+
+	if (!connection || connection->generation != flow->generation || connection->state == STATE_NONE)
+		return NULL;
+	return connection;
+}
+
+static __always_inline void shift_load(__u32 destination_index, int active, int total)
+{
+	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &destination_index);
+
+	if (!load)
+		return;
+	if (active)
+		__sync_fetch_and_add(&load->active, active);
+	if (total)
+		__sync_fetch_and_add(&load->total, total);
+}
+
+/* Whoever wins the exchange moves the counters, so they are moved once. */
+static __always_inline void change_state(struct connection *connection, __u32 from, __u32 to)
+{
+	if (from == to || __sync_val_compare_and_swap(&connection->state, from, to) != from)
+		return;
+	if (is_active(from) != is_active(to))
+		shift_load(connection->destination_index, is_active(to) ? 1 : -1, 0);
+}
+
+static __always_inline __u64 timeout_of(const struct settings *settings, __u32 state)
+{
+	return state < STATE_COUNT ? settings->timeouts[state] : 0;
+}
+
+/* Every packet restarts the timer, also one that does not change the state (ip_vs_conn_put). */
+static __always_inline void restart_timer(struct connection *connection, const struct settings *settings, __u32 state,
+					  __u64 now)
+{
+	__u64 expires = now + timeout_of(settings, state);
+
+	if (expires - connection->expires + CLOCK_SLACK_NS > 2 * CLOCK_SLACK_NS)
+		connection->expires = expires;
+}
+
+/* What a packet of a known connection does to it. */
+static __always_inline void advance(struct connection *connection, const struct settings *settings, __u8 tcp_event,
+				    enum direction direction, __u64 now)
+{
+	__u32 state = connection->state, next = state;
+
+	if (connection->protocol == IPPROTO_TCP) {
+		next = tcp_next_state(direction, tcp_event, state);
+		change_state(connection, state, next);
+	}
+	if (connection->half_open &&
+	    (connection->protocol == IPPROTO_TCP ? next == STATE_ESTABLISHED : direction == DIRECTION_REPLY))
+		connection->half_open = 0;
+	restart_timer(connection, settings, next, now);
+}
+
+/* Ends an entry once, however many find that it has to go. */
+static __noinline void remove_connection(__u32 index)
+{
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	__u32 state;
+
+	if (!connection)
+		return;
+	state = __sync_lock_test_and_set(&connection->state, STATE_NONE);
+	if (state == STATE_NONE)
+		return;
+	shift_load(connection->destination_index, is_active(state) ? -1 : 0, -1);
+	if (connection->flags & CONNECTION_SOCKET) {
+		struct socket_key key;
+
+		socket_key_of(&key, connection, DIRECTION_REQUEST);
+		bpf_map_delete_elem(&sockets, &key);
+		socket_key_of(&key, connection, DIRECTION_REPLY);
+		bpf_map_delete_elem(&sockets, &key);
+	} else {
+		struct tuple tuple;
+
+		request_tuple(&tuple, connection);
+		delete_flow(&tuple);
+		reply_tuple(&tuple, connection);
+		delete_flow(&tuple);
+	}
+	connection->generation += 1;
+	bpf_map_push_elem(&free_connections, &index, 0);
+}
+
+/* An unused entry of the pool. @return its index, or max_connections when there is none */
+static __always_inline __u32 take_entry(void)
+{
+	__u32 index, zero = 0;
+	struct shared *state;
+
+	if (bpf_map_pop_elem(&free_connections, &index) == 0)
+		return index;
+	state = bpf_map_lookup_elem(&shared, &zero);
+	if (!state || state->used_connections >= max_connections)
+		return max_connections;
+	index = __sync_fetch_and_add(&state->used_connections, 1);
+	if (index < max_connections)
+		return index;
+	__sync_fetch_and_add(&state->used_connections, -1);
+	return max_connections;
+}
+
+/* A new entry for a client's first packet, not yet to be found by anyone. @return NULL when the table is full */
+static __always_inline struct connection *fill_entry(const struct packet *packet, __u32 destination_index,
+						     struct flow *flow)
+{
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
+	__u32 entry = take_entry();
+	struct connection *connection = bpf_map_lookup_elem(&connections, &entry);
+
+	if (!destination || !connection)
+		return NULL;
+	connection->destination_index = destination_index;
+	connection->half_open = 0;
+	connection->protocol = packet->tuple.protocol;
+	connection->family = packet->tuple.family;
+	connection->flags = 0;
+	connection->client = packet->tuple.source;
+	connection->client_port = packet->tuple.source_port;
+	connection->virtual = packet->tuple.destination;
+	connection->virtual_port = packet->tuple.destination_port;
+	connection->destination = destination->address;
+	connection->destination_port = destination->port;
+	connection->source = packet->tuple.source;
+	connection->source_port = packet->tuple.source_port;
+	*flow = (struct flow){.connection = entry, .generation = connection->generation};
+	return connection;
+}
+
+/* Counts a connection and starts its timer: the last step of opening it. */
+static __always_inline void start_connection(struct connection *connection)
+{
+	__u32 zero = 0, state = connection->protocol == IPPROTO_TCP ? STATE_SYN_RECV : STATE_UDP;
+	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
+
+	if (settings_entry)
+		connection->expires = now_ns() + timeout_of(settings_entry, state);
+	shift_load(connection->destination_index, is_active(state), 1);
+	count_connection(connection->destination_index);
+	connection->state = state;
+}
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The link header. */
+#ifndef BPVS_L2_H
+#define BPVS_L2_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <bpf/bpf_helpers.h>
+
+/* Turns a frame round: its sender becomes its receiver. */
+static __always_inline int swap_link_addresses(struct __sk_buff *skb)
+{
+	struct ethhdr *ethernet = (void *)(long)skb->data;
+	__u8 address[ETH_ALEN];
+
+	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+		return -1;
+	__builtin_memcpy(address, ethernet->h_dest, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_dest, ethernet->h_source, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, address, ETH_ALEN);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* From bytes to a struct packet. Whatever is not a whole, sane TCP or UDP packet is left alone. */
+#ifndef BPVS_PARSE_H
+#define BPVS_PARSE_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+
+#define IPV4_FRAGMENT_MASK 0x3fff /* more fragments, or an offset */
+#define PORTS_SIZE 4
+
+/* The bytes of a packet that a program may touch; each parse step moves `at` on. */
+struct cursor {
+	void *start;
+	void *at;
+	void *end;
+};
+
+enum tcp_event {
+	TCP_EVENT_RST,
+	TCP_EVENT_SYN,
+	TCP_EVENT_FIN,
+	TCP_EVENT_ACK,
+	TCP_EVENT_NONE,
+	TCP_EVENT_COUNT,
+};
+
+/* One direction of a connection, as a packet shows it. */
+struct tuple {
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 family;
+	__u8 protocol;
+	__u8 hook;
+	__u8 padding;
+};
+
+/* A parsed packet. */
+struct packet {
+	struct tuple tuple;
+	__u8 tcp_event; /* enum tcp_event */
+	__u8 has_syn;
+	__u16 transport_offset;
+	__u32 length; /* bytes from the IP header on */
+};
+
+/* The order of net/netfilter/ipvs/ip_vs_proto_tcp.c: reset, then SYN, FIN, ACK. */
+static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
+{
+	if (tcp->rst)
+		return TCP_EVENT_RST;
+	if (tcp->syn)
+		return TCP_EVENT_SYN;
+	if (tcp->fin)
+		return TCP_EVENT_FIN;
+	return tcp->ack ? TCP_EVENT_ACK : TCP_EVENT_NONE;
+}
+
+/* `available` are the bytes of IP payload that the packet claims to hold. */
+static __always_inline enum reason parse_transport(struct cursor *cursor, struct packet *packet, __u32 available)
+{
+	packet->transport_offset = cursor->at - cursor->start;
+	if (packet->tuple.protocol == IPPROTO_TCP) {
+		const struct tcphdr *tcp = cursor->at;
+
+		if ((void *)(tcp + 1) > cursor->end || tcp->doff < 5 || tcp->doff * 4u > available)
+			return REASON_PASSED_MALFORMED;
+		packet->tuple.source_port = tcp->source;
+		packet->tuple.destination_port = tcp->dest;
+		packet->tcp_event = tcp_event_of(tcp);
+		packet->has_syn = tcp->syn;
+		return REASON_TRANSLATED;
+	}
+	if (packet->tuple.protocol == IPPROTO_UDP) {
+		const struct udphdr *udp = cursor->at;
+
+		if ((void *)(udp + 1) > cursor->end || bpf_ntohs(udp->len) < sizeof(*udp) ||
+		    bpf_ntohs(udp->len) > available)
+			return REASON_PASSED_MALFORMED;
+		packet->tuple.source_port = udp->source;
+		packet->tuple.destination_port = udp->dest;
+		return REASON_TRANSLATED;
+	}
+	return REASON_PASSED_NOT_OURS;
+}
+
+/*
+ * `wire_length` is the length of the whole packet from the IP header on, linear or not. For a GSO packet it, too, is
+ * what the header says, unless that has no room for it (BIG TCP: 0).
+ */
+static __always_inline enum reason parse_ipv4(struct cursor *cursor, struct packet *packet, __u32 wire_length)
+{
+	const struct iphdr *ip = cursor->at;
+	__u32 header_length, total_length;
+
+	if ((void *)(ip + 1) > cursor->end || ip->version != 4 || ip->ihl < 5)
+		return REASON_PASSED_MALFORMED;
+	packet->tuple.protocol = ip->protocol;
+	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
+		return REASON_PASSED_NOT_OURS;
+	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK))
+		return REASON_PASSED_FRAGMENT;
+	header_length = ip->ihl * 4;
+	total_length = bpf_ntohs(ip->tot_len);
+	if (total_length == 0)
+		total_length = wire_length;
+	if (total_length < header_length || total_length > wire_length)
+		return REASON_PASSED_MALFORMED;
+	packet->tuple.source.words[0] = ip->saddr;
+	packet->tuple.destination.words[0] = ip->daddr;
+	packet->length = total_length;
+	cursor->at += header_length;
+	return parse_transport(cursor, packet, total_length - header_length);
+}
+
+static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct packet *packet, __u32 wire_length)
+{
+	const struct ipv6hdr *ip = cursor->at;
+	__u32 payload_length;
+
+	if ((void *)(ip + 1) > cursor->end || ip->version != 6)
+		return REASON_PASSED_MALFORMED;
+	packet->tuple.protocol = ip->nexthdr;
+	if (packet->tuple.protocol == IPPROTO_FRAGMENT)
+		return REASON_PASSED_FRAGMENT;
+	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
+		return REASON_PASSED_NOT_OURS;
+	payload_length = bpf_ntohs(ip->payload_len);
+	if (payload_length == 0)
+		payload_length = wire_length - sizeof(*ip);
+	if (payload_length + sizeof(*ip) > wire_length)
+		return REASON_PASSED_MALFORMED;
+	__builtin_memcpy(&packet->tuple.source, &ip->saddr, sizeof(packet->tuple.source));
+	__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(packet->tuple.destination));
+	packet->length = payload_length + sizeof(*ip);
+	cursor->at = (void *)(ip + 1);
+	return parse_transport(cursor, packet, payload_length);
+}
+
+/* `family` is a constant at every call, so that each family gets code of its own. */
+static __always_inline enum reason parse_packet(struct cursor *cursor, struct packet *packet, enum family family,
+						__u32 wire_length)
+{
+	packet->tuple.family = family;
+	return family == FAMILY_IPV4 ? parse_ipv4(cursor, packet, wire_length)
+				     : parse_ipv6(cursor, packet, wire_length);
+}
+
+#endif

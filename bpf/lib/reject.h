@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Turning a packet that cannot be served into the ICMP port unreachable that its sender gets. */
+#ifndef BPVS_REJECT_H
+#define BPVS_REJECT_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "clock.h"
+#include "l2.h"
+#include "maps.h"
+#include "parse.h"
+
+/* net.ipv4.icmp_msgs_per_sec and icmp_msgs_burst: the kernel's own limits, for both families together. */
+#define REJECTS_PER_SECOND 10000
+#define REJECTS_BURST 50
+
+/* How much of the packet is sent back: the IP header, its options and what a client needs to know its socket by. */
+#define QUOTE_MAX 128
+#define HOP_LIMIT 64
+
+/* RFC 792, RFC 4443 */
+#define ICMP_UNREACHABLE 3
+#define ICMP_UNREACHABLE_PORT 3
+#define ICMPV6_UNREACHABLE 1
+#define ICMPV6_UNREACHABLE_PORT 4
+
+/* The part of a checksum that IPv6 takes from its header. */
+struct pseudo_header6 {
+	struct address source;
+	struct address destination;
+	__be32 length;
+	__be32 next_header;
+};
+
+static __always_inline int take_reject_token(void)
+{
+	__u32 zero = 0, tokens;
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+	__u64 now = now_ns(), elapsed, earned;
+
+	if (!state)
+		return 0;
+	elapsed = now - state->reject_refilled;
+	earned = elapsed / (1000000000ULL / REJECTS_PER_SECOND);
+	tokens = state->reject_tokens;
+	if (earned) {
+		tokens = earned + tokens > REJECTS_BURST ? REJECTS_BURST : earned + tokens;
+		state->reject_refilled = now;
+	}
+	if (!tokens)
+		return 0;
+	state->reject_tokens = tokens - 1;
+	return 1;
+}
+
+static __always_inline __sum16 fold_checksum(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* Of both families alike; the kernel's headers for it cannot be had without the C library's. */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be32 unused;
+};
+
+struct icmp_quote {
+	struct icmp_header icmp;
+	__u8 packet[QUOTE_MAX];
+};
+
+/* The packet's first bytes behind a new ICMP header. @return how many, or 0 */
+static __always_inline __u32 quote_packet(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote)
+{
+	__u32 length = packet->length;
+
+	__builtin_memset(quote, 0, sizeof(*quote));
+	if (length > QUOTE_MAX)
+		length = QUOTE_MAX;
+	if (length < sizeof(struct iphdr) || bpf_skb_load_bytes(skb, ETH_HLEN, quote->packet, length))
+		return 0;
+	return length;
+}
+
+/* The packet becomes Ethernet, an IP header, the ICMP header and the quote; the room is made before the IP header. */
+static __always_inline int make_room(struct __sk_buff *skb, __u32 length, __u32 header_length)
+{
+	return bpf_skb_change_tail(skb, ETH_HLEN + length, 0) ||
+	       bpf_skb_adjust_room(skb, header_length + sizeof(struct icmp_header), BPF_ADJ_ROOM_MAC, 0);
+}
+
+static __always_inline int reject4(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
+				   __u32 length)
+{
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = sizeof(ip) / 4,
+		.tot_len = bpf_htons(sizeof(ip) + sizeof(quote->icmp) + length),
+		.ttl = HOP_LIMIT,
+		.protocol = IPPROTO_ICMP,
+		.saddr = packet->tuple.destination.words[0],
+		.daddr = packet->tuple.source.words[0],
+	};
+
+	quote->icmp.type = ICMP_UNREACHABLE;
+	quote->icmp.code = ICMP_UNREACHABLE_PORT;
+	quote->icmp.checksum = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(*quote), 0));
+	ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
+	return make_room(skb, length, sizeof(ip)) || bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
+	       bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &quote->icmp, sizeof(quote->icmp), 0);
+}
+
+static __always_inline int reject6(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
+				   __u32 length)
+{
+	struct pseudo_header6 pseudo = {
+		.source = packet->tuple.destination,
+		.destination = packet->tuple.source,
+		.length = bpf_htonl(sizeof(quote->icmp) + length),
+		.next_header = bpf_htonl(IPPROTO_ICMPV6),
+	};
+	struct ipv6hdr ip = {
+		.version = 6,
+		.payload_len = bpf_htons(sizeof(quote->icmp) + length),
+		.nexthdr = IPPROTO_ICMPV6,
+		.hop_limit = HOP_LIMIT,
+	};
+	__u32 sum;
+
+	__builtin_memcpy(&ip.saddr, &packet->tuple.destination, sizeof(ip.saddr));
+	__builtin_memcpy(&ip.daddr, &packet->tuple.source, sizeof(ip.daddr));
+	quote->icmp.type = ICMPV6_UNREACHABLE;
+	quote->icmp.code = ICMPV6_UNREACHABLE_PORT;
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+	quote->icmp.checksum = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(*quote), sum));
+	return make_room(skb, length, sizeof(ip)) || bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
+	       bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &quote->icmp, sizeof(quote->icmp), 0);
+}
+
+/*
+ * The kernel does so for TCP, too: its client fails at once (ip_vs_core.c: ip_vs_leave). The sender named is the
+ * virtual address. The packet is ready to be sent back where it came from when this returns
+ * REASON_REJECTED_NO_DESTINATION.
+ */
+static __noinline enum reason reject(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct icmp_quote quote;
+	__u32 length;
+
+	if (!take_reject_token())
+		return REASON_DROPPED_REJECT_RATE;
+	length = quote_packet(skb, packet, &quote);
+	if (!length)
+		return REASON_DROPPED_REJECT_FAILED;
+	if (packet->tuple.family == FAMILY_IPV4 ? reject4(skb, packet, &quote, length)
+						: reject6(skb, packet, &quote, length))
+		return REASON_DROPPED_REJECT_FAILED;
+	if (swap_link_addresses(skb))
+		return REASON_DROPPED_REJECT_FAILED;
+	return REASON_REJECTED_NO_DESTINATION;
+}
+
+#endif

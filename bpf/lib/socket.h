@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Connections of the host's own sockets: no packet of theirs is rewritten, the socket asks for the destination itself.
+ */
+#ifndef BPVS_SOCKET_H
+#define BPVS_SOCKET_H
+
+#include "conn.h"
+#include "reuse.h"
+#include "schedule.h"
+
+/*
+ * Schedules a socket's first request. A socket without an address of its own is to its scheduler a client at the
+ * virtual address, as to kernel IPVS, which sees that address as local.
+ */
+static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, struct flow *flow)
+{
+	struct connection *connection;
+	struct choice choice = {};
+	struct service *service;
+	enum reason reason;
+	__u32 destination;
+
+	reason = service_of(packet, &service);
+	if (reason != REASON_TRANSLATED)
+		return reason;
+	if (!(packet->tuple.source.words[0] | packet->tuple.source.words[1] | packet->tuple.source.words[2] |
+	      packet->tuple.source.words[3]))
+		packet->tuple.source = packet->tuple.destination;
+	if (!packet->tuple.source_port) /* not known before the kernel picks one: let sh-port spread all the same */
+		packet->tuple.source_port = cookie;
+	destination = schedule(service, packet, &choice);
+	if (destination == NO_CHOICE)
+		return reason_without_destination(service);
+	connection = fill_entry(packet, destination, flow);
+	if (!connection)
+		return REASON_DROPPED_TABLE_FULL;
+	connection->flags = CONNECTION_SOCKET;
+	connection->cookie = cookie;
+	start_connection(connection);
+	return REASON_TRANSLATED;
+}
+
+/* The connection that an unconnected socket has with this virtual address, or with this destination. */
+static __always_inline struct connection *find_socket(const struct tuple *tuple, __u64 cookie, enum direction direction,
+						      struct flow *flow)
+{
+	struct socket_key key = {
+		.cookie = cookie,
+		.address = tuple->destination,
+		.port = tuple->destination_port,
+		.protocol = tuple->protocol,
+		.family = tuple->family,
+		.direction = direction,
+	};
+	struct flow *found = bpf_map_lookup_elem(&sockets, &key);
+
+	if (!found)
+		return NULL;
+	*flow = *found;
+	return connection_of(flow);
+}
+
+/* Makes both directions of an unconnected socket's connection findable. @return 0, or -1 with the connection ended */
+static __always_inline int remember_socket(const struct connection *connection, const struct flow *flow)
+{
+	struct socket_key key;
+
+	socket_key_of(&key, connection, DIRECTION_REQUEST);
+	if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0) {
+		socket_key_of(&key, connection, DIRECTION_REPLY);
+		if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0)
+			return 0;
+	}
+	remove_connection(flow->connection);
+	return -1;
+}
+
+/* The IPVS state of a connection whose client's socket changes its own (include/net/tcp_states.h). */
+static __always_inline __u32 state_of_socket(int before, int now)
+{
+	switch (now) {
+	case BPF_TCP_ESTABLISHED:
+		return STATE_ESTABLISHED;
+	case BPF_TCP_SYN_SENT:
+		return STATE_SYN_RECV;
+	case BPF_TCP_FIN_WAIT1:
+	case BPF_TCP_FIN_WAIT2:
+		return STATE_CLOSE_WAIT; /* the client closed first */
+	case BPF_TCP_CLOSE_WAIT:
+		return STATE_FIN_WAIT; /* the destination did */
+	case BPF_TCP_CLOSE:
+		return before == BPF_TCP_FIN_WAIT2 || before == BPF_TCP_CLOSING || before == BPF_TCP_LAST_ACK ||
+				       before == BPF_TCP_TIME_WAIT
+			       ? STATE_TIME_WAIT
+			       : STATE_CLOSE;
+	default:
+		return STATE_TIME_WAIT;
+	}
+}
+
+/* An established connection lives as long as its socket, every other state has its timeout. */
+static __always_inline void change_socket_state(struct connection *connection, __u32 state)
+{
+	__u32 zero = 0;
+	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!settings_entry)
+		return;
+	connection->expires = state == STATE_ESTABLISHED ? NEVER : now_ns() + timeout_of(settings_entry, state);
+	change_state(connection, connection->state, state);
+}
+
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The TCP state table of masquerading, net/netfilter/ipvs/ip_vs_proto_tcp.c. */
+#ifndef BPVS_TCP_H
+#define BPVS_TCP_H
+
+#include "abi.h"
+#include "parse.h"
+
+/* The kernel's short names, for a table that can be compared with its own at a glance. */
+enum {
+	NO = STATE_NONE,
+	ES = STATE_ESTABLISHED,
+	SS = STATE_SYN_SENT,
+	SR = STATE_SYN_RECV,
+	FW = STATE_FIN_WAIT,
+	TW = STATE_TIME_WAIT,
+	CL = STATE_CLOSE,
+	CW = STATE_CLOSE_WAIT,
+	LA = STATE_LAST_ACK,
+	LI = STATE_LISTEN,
+	SA = STATE_SYNACK,
+};
+
+/* clang-format off */
+static const __u8 tcp_transitions[2][TCP_EVENT_COUNT][STATE_TCP_COUNT] = {
+	[DIRECTION_REQUEST] = {
+		/*                    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
+		[TCP_EVENT_SYN]  = { SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },
+		[TCP_EVENT_FIN]  = { CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW },
+		[TCP_EVENT_ACK]  = { ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES },
+		[TCP_EVENT_RST]  = { CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, SR },
+		[TCP_EVENT_NONE] = { CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL },
+	},
+	[DIRECTION_REPLY] = {
+		[TCP_EVENT_SYN]  = { SS, ES, SS, SR, SS, SS, SS, SS, SS, LI, SR },
+		[TCP_EVENT_FIN]  = { TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW },
+		[TCP_EVENT_ACK]  = { ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES },
+		[TCP_EVENT_RST]  = { CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL },
+		[TCP_EVENT_NONE] = { CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL },
+	},
+};
+/* clang-format on */
+
+static __always_inline __u32 tcp_next_state(enum direction direction, __u8 event, __u32 state)
+{
+	if (event >= TCP_EVENT_COUNT || state >= STATE_TCP_COUNT)
+		return STATE_CLOSE;
+	return tcp_transitions[direction != DIRECTION_REQUEST][event][state];
+}
+
+/* What ipvsadm counts in ActiveConn. */
+static __always_inline int is_active(__u32 state)
+{
+	return state == STATE_ESTABLISHED || state == STATE_SYN_SENT || state == STATE_SYN_RECV ||
+	       state == STATE_SYNACK;
+}
+
+#endif

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The expiry of connections, by a timer of the kernel: it goes on while no daemon runs. */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include "lib/clock.h"
+#include "lib/conn.h"
+#include "lib/stats.h"
+
+#define CLOCK_MONOTONIC 1
+/* Each tick looks at a 64th of the entries in use, so that all are seen once in a second or so. */
+#define TICK_NS (16ULL * 1000 * 1000)
+#define TICKS_PER_ROUND 64
+#define ENTRIES_AT_LEAST 64
+
+struct slice {
+	__u64 now;
+	__u32 start;
+	__u32 entries; /* in use, or once used */
+};
+
+static long visit(__u64 step, struct slice *slice)
+{
+	struct connection *connection;
+	__u32 index = slice->start + step;
+
+	if (index >= slice->entries)
+		index -= slice->entries;
+	connection = bpf_map_lookup_elem(&connections, &index);
+	if (!connection || connection->state == STATE_NONE || connection->expires > slice->now)
+		return 0;
+	count_reason(REASON_EXPIRED);
+	remove_connection(index);
+	return 0;
+}
+
+static __always_inline void sweep_some(struct shared *state, __u32 count)
+{
+	struct slice slice = {.now = now_ns(), .cursor = state->sweep_cursor, .end = state->used_connections};
+
+	if (count > slice.end)
+		count = slice.end;
+	bpf_loop(count, visit, &slice, 0);
+	state->sweep_cursor = slice.cursor;
+}
+
+static int tick(void *map, int *key, struct sweeper *sweeper)
+{
+	__u32 zero = 0;
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+	if (state)
+		sweep_some(state, state->used_connections / TICKS_PER_ROUND + ENTRIES_AT_LEAST);
+	bpf_timer_start(&sweeper->timer, TICK_NS, 0);
+	return 0;
+}
+
+/* Run once by a daemon that starts; a timer that runs already gets the new program's tick. @return 0 or a negative
+ * errno */
+SEC("tc")
+int start_sweep(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct sweeper *sweeper = bpf_map_lookup_elem(&sweepers, &zero);
+
+	if (!sweeper)
+		return -1;
+	bpf_timer_init(&sweeper->timer, &sweepers, CLOCK_MONOTONIC);
+	if (bpf_timer_set_callback(&sweeper->timer, tick))
+		return -2;
+	return bpf_timer_start(&sweeper->timer, 0, 0);
+}
+
+SEC("tc")
+int stop_sweep(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct sweeper *sweeper = bpf_map_lookup_elem(&sweepers, &zero);
+
+	return sweeper ? bpf_timer_cancel(&sweeper->timer) : -1;
+}
+
+/* One whole round at once, for tests with a virtual clock. */
+SEC("tc")
+int sweep(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+	if (state)
+		sweep_some(state, state->used_connections);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The hooks at a client's device: requests are turned at its ingress, replies at its egress. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "lib/admit.h"
+#include "lib/conn.h"
+#include "lib/explain.h"
+#include "lib/l2.h"
+#include "lib/nat.h"
+#include "lib/parse.h"
+#include "lib/reject.h"
+#include "lib/reuse.h"
+#include "lib/schedule.h"
+#include "lib/stats.h"
+
+/* Parses what is linear; where that is not enough for the headers, pulls them in once. */
+static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
+					     enum family family)
+{
+	enum reason reason;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		cursor->start = (void *)(long)skb->data;
+		cursor->end = (void *)(long)skb->data_end;
+		cursor->at = cursor->start + ETH_HLEN;
+		reason = parse_packet(cursor, packet, family, skb->len - ETH_HLEN);
+		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
+			return reason;
+		bpf_skb_pull_data(skb, 0);
+	}
+	return reason;
+}
+
+static __always_inline int verdict_of(struct __sk_buff *skb, const struct packet *packet, enum reason reason)
+{
+	if (reason == REASON_REJECTED_NO_DESTINATION)
+		reason = reject(skb, packet);
+	count_reason(reason);
+	if (reason == REASON_REJECTED_NO_DESTINATION)
+		return bpf_redirect(skb->ifindex, 0);
+	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+/* Translates a packet of a known connection, and turns it round if it goes back to where it came from. */
+static __always_inline int forward(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
+				   struct connection *connection, const struct flow *flow, enum family family)
+{
+	const struct settings *settings_entry;
+	__u8 flags = connection->flags;
+	__u32 zero = 0;
+
+	settings_entry = bpf_map_lookup_elem(&settings, &zero);
+	if (!settings_entry)
+		return TC_ACT_UNSPEC;
+	advance(connection, settings_entry, packet->tcp_event, flow->direction, now_ns());
+	count_packet(connection->destination_index, flow->direction, packet->length);
+	if (translate(skb, cursor, packet, connection, flow, family)) {
+		count_reason(REASON_DROPPED_REWRITE_FAILED);
+		return TC_ACT_SHOT;
+	}
+	if (!(flags & CONNECTION_HAIRPIN))
+		return TC_ACT_UNSPEC;
+	if (swap_link_addresses(skb))
+		return TC_ACT_SHOT;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* `family` and `hook` are constants: each pair is a straight path of its own. */
+static __always_inline int handle(struct __sk_buff *skb, enum family family, enum hook hook)
+{
+	struct packet packet = {};
+	struct cursor cursor;
+	struct flow *found, flow;
+	struct connection *connection = NULL;
+	enum reason reason;
+	__u32 index;
+
+	reason = parse_skb(skb, &cursor, &packet, family);
+	if (reason == REASON_PASSED_NOT_OURS)
+		return TC_ACT_UNSPEC;
+	if (reason != REASON_TRANSLATED)
+		return verdict_of(skb, &packet, reason);
+
+	packet.tuple.hook = hook;
+	found = find_flow(&packet.tuple);
+	if (found) {
+		flow = *found;
+		connection = connection_of(&flow);
+	}
+	if (connection && flow.direction == DIRECTION_REQUEST) {
+		switch (continuation_of(connection, &packet)) {
+		case CONTINUES:
+			break;
+		case ENDED:
+			remove_connection(flow.connection);
+			connection = NULL;
+			break;
+		case UNSERVED:
+			return verdict_of(skb, &packet, REASON_DROPPED_DESTINATION_GONE);
+		}
+	}
+	if (!connection) {
+		if (hook == HOOK_EGRESS)
+			return TC_ACT_UNSPEC;
+		reason = admit(&packet, &flow);
+		if (reason == REASON_PASSED_NOT_OURS)
+			return TC_ACT_UNSPEC;
+		if (reason != REASON_TRANSLATED)
+			return verdict_of(skb, &packet, reason);
+		index = flow.connection;
+		connection = bpf_map_lookup_elem(&connections, &index);
+		if (!connection)
+			return TC_ACT_UNSPEC;
+	}
+	return forward(skb, &cursor, &packet, connection, &flow, family);
+}
+
+SEC("tc")
+int tc_ingress(struct __sk_buff *skb)
+{
+	switch (skb->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return handle(skb, FAMILY_IPV4, HOOK_INGRESS);
+	case bpf_htons(ETH_P_IPV6):
+		return handle(skb, FAMILY_IPV6, HOOK_INGRESS);
+	default:
+		return TC_ACT_UNSPEC;
+	}
+}
+
+SEC("tc")
+int tc_egress(struct __sk_buff *skb)
+{
+	switch (skb->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return handle(skb, FAMILY_IPV4, HOOK_EGRESS);
+	case bpf_htons(ETH_P_IPV6):
+		return handle(skb, FAMILY_IPV6, HOOK_EGRESS);
+	default:
+		return TC_ACT_UNSPEC;
+	}
+}
+
+/* Not attached anywhere: says what tc_ingress would do with the packet, in skb->cb as struct explanation, and changes
+ * nothing. */
+SEC("tc")
+int explain(struct __sk_buff *skb)
+{
+	enum family family = skb->protocol == bpf_htons(ETH_P_IPV6) ? FAMILY_IPV6 : FAMILY_IPV4;
+	struct explanation explanation = {};
+	struct packet packet = {.tuple.hook = HOOK_INGRESS};
+	struct cursor cursor;
+
+	explanation.reason = parse_skb(skb, &cursor, &packet, family);
+	if (explanation.reason == REASON_TRANSLATED)
+		explain_packet(&packet, &explanation);
+	skb->cb[0] = explanation.reason;
+	skb->cb[1] = explanation.connection;
+	skb->cb[2] = explanation.destination;
+	skb->cb[3] = explanation.service;
+	skb->cb[4] = explanation.place;
+	return TC_ACT_OK;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
