@@ -2,21 +2,11 @@
 // Reads a command line as ipvsadm 1.31 does: the first option is the command, and its checks come in its order.
 import { addressFamily } from '../model/address.ts';
 import { isSchedulerName, parseSchedulerFlag, type SchedulerFlag } from '../model/scheduler.ts';
+import { type Command, type CommandName, commands } from './commands.ts';
 import type { Resolver } from './names.ts';
-import {
-  type Command,
-  type CommandName,
-  commands,
-  defaultSettings,
-  type Option,
-  type OptionName,
-  optionNames,
-  options,
-  readTimeout,
-  type Settings,
-  serviceFamily,
-} from './options.ts';
+import { type Option, type OptionName, optionNames, options, readTimeout } from './options.ts';
 import { type Scanned, scanOptions } from './popt.ts';
+import { defaultSettings, type Settings, serviceFamily } from './settings.ts';
 import { fail, UsageError } from './usage-error.ts';
 
 export interface CommandLine {
@@ -66,7 +56,7 @@ async function readCommand(
   if (!command) {
     throw new UsageError(`Try \`${program} -h' or '${program} --help' for more information.`, 255);
   }
-  await command.read?.(settings, first.value ?? '', resolver);
+  Object.assign(settings, await command.read?.(first.value ?? '', settings, resolver));
   return command;
 }
 
@@ -78,7 +68,8 @@ async function readOption(word: Word, settings: Settings, given: Set<OptionName>
     if (given.has(option.name)) fail(`multiple '${option.name}' options specified`);
     given.add(option.name);
   }
-  await option.read?.(settings, word.value ?? option.defaultValue ?? '', resolver);
+  const value = word.value ?? option.defaultValue ?? '';
+  Object.assign(settings, await option.read?.(value, settings, resolver));
 }
 
 function takeTimeouts(rest: string[]): readonly number[] {

@@ -2,7 +2,7 @@
 // Kernel IPVS as far as the recordings need it: the virtual services that recorded ipvsadm commands make.
 import { type CommandLine, parseCommandLine } from '../../../src/cli/grammar.ts';
 import { formatSocketAddress, type Names, type Resolver } from '../../../src/cli/names.ts';
-import type { ServiceSelector } from '../../../src/cli/options.ts';
+import type { ServiceSelector } from '../../../src/cli/settings.ts';
 import { UsageError } from '../../../src/cli/usage-error.ts';
 import type { DestinationStatus, VirtualServiceStatus } from '../../../src/dataplane/data-plane.ts';
 import { isSchedulerName } from '../../../src/model/scheduler.ts';
