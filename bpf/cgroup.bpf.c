@@ -38,7 +38,7 @@ static __always_inline void read_peer(const struct bpf_sock_addr *ctx, enum fami
 	tuple->destination.words[3] = ctx->user_ip6[3];
 	if (is_mapped(&tuple->destination)) {
 		tuple->family = FAMILY_IPV4;
-		tuple->destination = (struct address){.words = {tuple->destination.words[3]}};
+		tuple->destination = (struct address){ .words = { tuple->destination.words[3] } };
 	}
 }
 
@@ -108,7 +108,7 @@ static __always_inline void leave_connection(struct bpf_sock *socket)
 
 static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family family)
 {
-	struct packet packet = {.tcp_event = TCP_EVENT_SYN};
+	struct packet packet = { .tcp_event = TCP_EVENT_SYN };
 	struct connection *connection;
 	struct bpf_sock *socket;
 	struct flow flow, *kept;

@@ -36,12 +36,16 @@ static long visit(__u64 step, struct slice *slice)
 
 static __always_inline void sweep_some(struct shared *state, __u32 count)
 {
-	struct slice slice = {.now = now_ns(), .cursor = state->sweep_cursor, .end = state->used_connections};
+	struct slice slice = { .now = now_ns(), .start = state->sweep_cursor, .entries = state->used_connections };
+	__u32 next;
 
-	if (count > slice.end)
-		count = slice.end;
+	if (slice.start >= slice.entries)
+		slice.start = 0;
+	if (count > slice.entries)
+		count = slice.entries;
 	bpf_loop(count, visit, &slice, 0);
-	state->sweep_cursor = slice.cursor;
+	next = slice.start + count;
+	state->sweep_cursor = next < slice.entries ? next : next - slice.entries;
 }
 
 static int tick(void *map, int *key, struct sweeper *sweeper)

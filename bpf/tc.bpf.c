@@ -152,7 +152,7 @@ int explain(struct __sk_buff *skb)
 {
 	enum family family = skb->protocol == bpf_htons(ETH_P_IPV6) ? FAMILY_IPV6 : FAMILY_IPV4;
 	struct explanation explanation = {};
-	struct packet packet = {.tuple.hook = HOOK_INGRESS};
+	struct packet packet = { .tuple.hook = HOOK_INGRESS };
 	struct cursor cursor;
 
 	explanation.reason = parse_skb(skb, &cursor, &packet, family);

@@ -259,7 +259,7 @@ static __always_inline struct connection *fill_entry(const struct packet *packet
 	connection->destination_port = destination->port;
 	connection->source = packet->tuple.source;
 	connection->source_port = packet->tuple.source_port;
-	*flow = (struct flow){.connection = entry, .generation = connection->generation};
+	*flow = (struct flow){ .connection = entry, .generation = connection->generation };
 	return connection;
 }
 

@@ -34,7 +34,7 @@ static __always_inline int explain_known(const struct packet *packet, struct exp
 
 static __noinline void explain_packet(const struct packet *packet, struct explanation *explanation)
 {
-	struct choice choice = {.is_trial = 1};
+	struct choice choice = { .is_trial = 1 };
 	struct service *service;
 	__u32 destination;
 

@@ -19,7 +19,7 @@ export function readEndpointSlice(
   object: Fields,
 ): EndpointSliceObject {
   const addressType = reader.choice(object.addressType, 'addressType', ['IPv4', 'IPv6', 'FQDN']);
-  if ((object.addressType ?? '') === '') reader.refuse('addressType', 'is missing');
+  reader.require(object.addressType, 'addressType');
   const entries = reader.list(object.endpoints, 'endpoints');
   if (entries.length > maxEndpoints) {
     reader.refuse('endpoints', `expected at most ${maxEndpoints} entries but received ${entries.length}`);
@@ -91,9 +91,7 @@ function readPorts(reader: FieldReader, object: Fields): readonly EndpointPort[]
   return reader.list(object.ports, 'ports').map((value, i) => {
     const path = `ports[${i}]`;
     const entry = reader.fields(value, path);
-    const named =
-      entry.name === '' ? undefined : reader.name(entry.name, `${path}.name`, dnsLabel, 'a DNS label');
-    const name = named ?? '';
+    const name = reader.name(entry.name, `${path}.name`, dnsLabel, 'a DNS label') ?? '';
     if (names.has(name)) reader.refuse(`${path}.name`, 'is the same as of an earlier port');
     names.add(name);
     return {

@@ -27,6 +27,11 @@ export class FieldReader {
     this.problems.push({ path, reason });
   }
 
+  /** Refuses absence; every reader below lets it pass. */
+  require(value: unknown, path: string): void {
+    if (value === undefined || value === null || value === '') this.refuse(path, 'is missing');
+  }
+
   fields(value: unknown, path: string): Fields {
     if (value === undefined || value === null) return {};
     if (isFields(value)) return value;
@@ -46,10 +51,10 @@ export class FieldReader {
     return typeof value === 'string' ? value : this.#unexpected(path, 'a text', value);
   }
 
-  /** A text that `pattern` accepts; `what` names it in the problem. */
+  /** A text that `pattern` accepts, or an empty one; `what` names it in the problem. */
   name(value: unknown, path: string, pattern: RegExp, what: string): string | undefined {
     const text = this.text(value, path);
-    if (text === undefined || pattern.test(text)) return text;
+    if (text === undefined || text === '' || pattern.test(text)) return text;
     return this.#unexpected(path, what, value);
   }
 

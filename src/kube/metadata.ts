@@ -18,8 +18,8 @@ export function readMetadata(
 ): Metadata {
   const metadata = reader.fields(object.metadata, 'metadata');
   const namespace =
-    reader.name(metadata.namespace, 'metadata.namespace', dnsLabel, 'a DNS label') ?? 'default';
-  if (metadata.name === undefined) reader.refuse('metadata.name', 'is missing');
+    reader.name(metadata.namespace, 'metadata.namespace', dnsLabel, 'a DNS label') || 'default';
+  reader.require(metadata.name, 'metadata.name');
   return {
     namespace: isNamespaced ? namespace : '',
     name: reader.name(metadata.name, 'metadata.name', name, 'a DNS name') ?? '',

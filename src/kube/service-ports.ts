@@ -40,11 +40,10 @@ function readPort(
   needsName: boolean,
 ): ServicePort {
   const entry = reader.fields(value, path);
-  const named =
-    entry.name === '' ? undefined : reader.name(entry.name, `${path}.name`, dnsLabel, 'a DNS label');
+  const name = reader.name(entry.name, `${path}.name`, dnsLabel, 'a DNS label') ?? '';
   if (needsName && (entry.name ?? '') === '')
     reader.refuse(`${path}.name`, 'is missing, and the service has several ports');
-  if (entry.port === undefined) reader.refuse(`${path}.port`, 'is missing');
+  reader.require(entry.port, `${path}.port`);
   const port = reader.integer(entry.port, `${path}.port`, 1, 65535) ?? 0;
   if (type === 'LoadBalancer' && port === kubeletPort) {
     reader.refuse(`${path}.port`, `${kubeletPort} is the kubelet's and may not be exposed`);
@@ -55,7 +54,7 @@ function readPort(
   }
   checkTargetPort(reader, entry.targetPort, `${path}.targetPort`);
   return {
-    name: named ?? '',
+    name,
     protocol: readProtocol(reader, entry.protocol, `${path}.protocol`),
     port,
     nodePort,

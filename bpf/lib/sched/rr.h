@@ -32,7 +32,7 @@ static __always_inline __u32 schedule_rr(const struct service *service, const st
 {
 	__u32 table = service->table;
 	__u32 *next = bpf_map_lookup_elem(&places, &table);
-	struct rr_walk walk = {.service = service};
+	struct rr_walk walk = { .service = service };
 	int i;
 
 	if (!next)
