@@ -35,7 +35,7 @@ Environment:
 
 Exit status:
   0    done
-  1    the service listed is not there, or a command that is not carried out
+  1    the listing could not be had (no such service), or a command that is not carried out
   2    a wrong command line, or no data plane
   255  an unknown option, a missing argument, or a first option that is no command
 `;
