@@ -41,9 +41,9 @@ export async function main(words: readonly string[], io: Io, openView: OpenView)
     const line = await parseCommandLine(words.length === 0 ? ['--list'] : words, io.program, io.resolver);
     return await run(line, io, openView);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
+    if (!(error instanceof BpvsError)) throw error;
     io.stderr(`${error.message}\n`);
-    return error.status;
+    return error instanceof UsageError ? error.status : 1;
   }
 }
 
@@ -67,9 +67,9 @@ async function run(line: CommandLine, io: Io, openView: OpenView): Promise<numbe
     view = await openView();
   } catch (error) {
     if (!(error instanceof BpvsError)) throw error;
-    io.stderr(
-      `Can't initialize ipvs: ${error.message}\nIs BPVS running on this node? \`bpvs run\` starts it.\n`,
-    );
+    const isDenied = error.code === 'EPERM' || error.code === 'EACCES';
+    const reason = isDenied ? 'Permission denied (you must be root)' : error.message;
+    io.stderr(`Can't initialize ipvs: ${reason}\nIs BPVS running on this node? \`bpvs run\` starts it.\n`);
     return 2;
   }
   using open = view;
