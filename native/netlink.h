@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Route netlink: its socket, and its messages as JavaScript records.
+#pragma once
+
+#include <libmnl/libmnl.h>
+
+#include <memory>
+
+#include "addon.h"
+
+struct SocketCloser {
+	void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
+};
+using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
+
+/** A socket that listens to these groups (bits of RTMGRP_*), none for requests. */
+Socket OpenRouteSocket(Napi::Env env, uint32_t groups);
+
+/** The record of a message about a link or an address, its `event` included; undefined for any other message. */
+Napi::Value RecordOf(Napi::Env env, const nlmsghdr *message);

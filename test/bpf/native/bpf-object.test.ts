@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Object files: their types, what may be set before loading, loading and its failure.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LayoutError, SystemError } from '../../../src/errors.ts';
+import { openObject } from '../../../src/native/bpf-object.ts';
+import { compileSample } from './sample.ts';
+
+const path = compileSample();
+
+/** The four or eight bytes of a number as the machine stores it. */
+function u32(value: number): Buffer {
+  return Buffer.from(Uint32Array.of(value).buffer);
+}
+
+test('layout gives each field its offset, size and kind, those of unnamed unions as their parent’s', () => {
+  using object = openObject(path);
+  assert.deepEqual(object.layout('place'), {
+    name: 'place',
+    size: 64,
+    fields: [
+      { name: 'family', offset: 0, size: 1, kind: 'unsigned' },
+      { name: 'padding', offset: 1, size: 3, kind: 'bytes' },
+      { name: 'color', offset: 4, size: 4, kind: 'unsigned' },
+      { name: 'v4', offset: 8, size: 4, kind: 'unsigned' },
+      { name: 'v6', offset: 8, size: 16, kind: 'bytes' },
+      { name: 'points', offset: 24, size: 8, kind: 'struct', struct: 'point', count: 2 },
+      { name: 'times.first', offset: 32, size: 8, kind: 'unsigned' },
+      { name: 'times.second', offset: 40, size: 8, kind: 'signed' },
+      { name: 'is_open', offset: 48, size: 1, kind: 'unsigned' },
+      { name: 'scores', offset: 52, size: 12, kind: 'unsigned', count: 3 },
+    ],
+  });
+  assert.deepEqual(object.layout('point').fields, [
+    { name: 'x', offset: 0, size: 2, kind: 'unsigned' },
+    { name: 'y', offset: 2, size: 2, kind: 'signed' },
+  ]);
+  assert.throws(() => object.layout('nothing'), RangeError);
+});
+
+test('enumeration gives names their values, negative ones too', () => {
+  using object = openObject(path);
+  assert.deepEqual(object.enumeration('color'), { COLOR_RED: 0, COLOR_GREEN: 5, COLOR_BLUE: 6 });
+  assert.deepEqual(object.enumeration('level'), { LEVEL_LOW: -3, LEVEL_HIGH: 3 });
+});
+
+test('an object lists its maps and programs before it is loaded', () => {
+  using object = openObject(path);
+  const squares = object.maps().find(({ name }) => name === 'squares');
+  assert.equal(squares?.type, 'hash');
+  assert.equal(squares.maxEntries, 100_000);
+  assert.deepEqual(object.mapTypes('places'), { key: 'point', value: 'place' });
+  assert.deepEqual(object.mapTypes('squares'), { key: undefined, value: undefined });
+  const allow = object.programs().find(({ name }) => name === 'allow');
+  assert.equal(allow?.section, 'cgroup/connect4');
+  assert.equal(allow.type, 'cgroup_sock_addr');
+  assert.equal(object.programs().find(({ name }) => name === 'refused')?.isAutoload, false);
+});
+
+test('a variable set before loading is what the program sees, and its section can be written afterwards', () => {
+  using object = openObject(path);
+  object.setVariable('factor', u32(10));
+  object.setMaxEntries('squares', 32);
+  object.load();
+  using squares = object.map('squares');
+  assert.equal(squares.maxEntries, 32);
+  using answer = object.program('answer');
+  assert.deepEqual(answer.testRun({ context: Buffer.concat([u32(4), u32(0)]) }).context.readUInt32LE(4), 40);
+
+  const { map, offset, size } = object.variable('runs');
+  assert.equal(size, 8);
+  using section = object.map(map);
+  const values = section.lookup(u32(0));
+  assert.equal(values?.readBigUInt64LE(offset), 7n);
+  values.writeBigUInt64LE(100n, offset);
+  section.update(u32(0), values);
+  using grow = object.program('grow');
+  grow.testRun({ data: Buffer.alloc(64) });
+  assert.equal(section.lookup(u32(0))?.readBigUInt64LE(offset), 101n);
+});
+
+test('a variable takes exactly its size', () => {
+  using object = openObject(path);
+  assert.throws(() => object.setVariable('factor', Buffer.alloc(8)), TypeError);
+  assert.throws(() => object.setVariable('nothing', Buffer.alloc(4)), RangeError);
+});
+
+test('a refused program throws the verifier’s log, and nothing is printed', () => {
+  using object = openObject(path);
+  object.setAutoload('refused', true);
+  assert.throws(
+    () => object.load(),
+    (error: unknown) => {
+      assert(error instanceof SystemError);
+      assert.equal(error.code, 'EACCES');
+      assert.equal(error.errno, 13);
+      assert.match(error.operation, /^bpf_object__load .*sample\.bpf\.o$/);
+      assert.match(error.log ?? '', /invalid mem access 'scalar'/);
+      return true;
+    },
+  );
+});
+
+test('a map of another object is used in place of the own one when their sizes agree', () => {
+  using first = openObject(path);
+  first.setMaxEntries('squares', 8);
+  first.load();
+  using squares = first.map('squares');
+  using places = first.map('places');
+  using second = openObject(path);
+  second.reuseMap('squares', squares);
+  assert.throws(() => second.reuseMap('places', squares), LayoutError);
+  assert.throws(() => second.reuseMap('squares', places), LayoutError);
+  second.load();
+  using reused = second.map('squares');
+  assert.equal(reused.id, squares.id);
+  assert.equal(reused.maxEntries, 8);
+});
+
+test('what is not there or no object throws, and so does use after close', () => {
+  assert.throws(() => openObject('/nonexistent.o'), { code: 'ENOENT' });
+  assert.throws(() => openObject('/etc/passwd'), SystemError);
+  const object = openObject(path);
+  assert.throws(() => object.map('squares'), { code: 'EBADF' });
+  assert.throws(() => object.setMaxEntries('nothing', 1), { code: 'ENOENT' });
+  object.close();
+  object.close();
+  assert.throws(() => object.load(), { code: 'EBADF' });
+  assert.throws(() => object.maps(), { code: 'EBADF' });
+});
