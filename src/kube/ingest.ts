@@ -10,9 +10,20 @@ import { readService } from './service.ts';
 export interface Ingested extends ClusterObjects {
   /** "web.yaml: Service default/web: spec.ports[0].port: is missing" */
   readonly problems: readonly string[];
+  /** Objects left out for their problems: "Service default/web". */
+  readonly refused: readonly string[];
   /** Objects of kinds that have no say here. */
   readonly ignored: number;
 }
+
+export const nothing: Ingested = {
+  services: [],
+  slices: [],
+  nodes: [],
+  problems: [],
+  refused: [],
+  ignored: 0,
+};
 
 /**
  * Takes documents of any shape (what a YAML or JSON parser returned for `file`), Lists included. An object with problems
@@ -29,6 +40,7 @@ class Intake implements Ingested {
   readonly slices: EndpointSliceObject[] = [];
   readonly nodes: NodeObject[] = [];
   readonly problems: string[] = [];
+  readonly refused: string[] = [];
   ignored = 0;
   readonly #file: string;
 
@@ -79,10 +91,14 @@ class Intake implements Ingested {
   #read<T>(kind: string, document: Fields, into: T[], read: (reader: FieldReader) => T): void {
     const reader = new FieldReader();
     const object = read(reader);
-    if (reader.problems.length === 0) into.push(object);
-    for (const { path, reason } of reader.problems) {
-      this.problems.push(`${this.#file}: ${describe(kind, document)}: ${path}: ${reason}`);
+    if (reader.problems.length === 0) {
+      into.push(object);
+      return;
     }
+    const name = describe(kind, document);
+    this.refused.push(name);
+    for (const { path, reason } of reader.problems)
+      this.problems.push(`${this.#file}: ${name}: ${path}: ${reason}`);
   }
 }
 

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// One manifest file: its documents, and the objects in them.
-import { parseAllDocuments } from 'yaml';
+// One manifest file's text: its documents, and the objects in them.
+import { CORE_SCHEMA, loadAll, mergeTag } from 'js-yaml';
 import { type Ingested, ingest } from './ingest.ts';
-
-/** The endings of names that are read: JSON is YAML too, but has a parser that is far faster. */
-export const manifestEndings = ['.yaml', '.yml', '.json'] as const;
 
 export type Manifest =
   | { readonly isReadable: true; readonly objects: Ingested }
   /** The text is no YAML or JSON: nothing is known of its objects. */
   | { readonly isReadable: false; readonly problem: string };
 
+// As in Kubernetes, times are texts; merge keys (<<) work as they do there.
+const schema = CORE_SCHEMA.withTags(mergeTag);
+
+export function isManifestName(name: string): boolean {
+  return !name.startsWith('.') && /\.(?:yaml|yml|json)$/.test(name);
+}
+
 /** `name` decides between JSON and YAML, and names the file in problems. */
-export function readManifest(name: string, text: string): Manifest {
+export function parseManifest(name: string, text: string): Manifest {
   try {
-    return { isReadable: true, objects: ingest(parse(name, text), name) };
+    const documents = name.endsWith('.json') ? [JSON.parse(text)] : loadAll(text, { schema });
+    // Parsers hand out slices of the text, each of which would keep all of it in memory; a clone holds only itself.
+    return { isReadable: true, objects: structuredClone(ingest(documents, name)) };
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    return { isReadable: false, problem: `${name}: ${reason}` };
+    return unreadable(name, error);
   }
 }
 
-function parse(name: string, text: string): readonly unknown[] {
-  if (name.endsWith('.json')) return [JSON.parse(text)];
-  return parseAllDocuments(text).map((document) => {
-    if (document.errors[0]) throw document.errors[0];
-    return document.toJS();
-  });
+export function unreadable(name: string, error: unknown): Manifest {
+  const message = error instanceof Error ? error.message : String(error);
+  return { isReadable: false, problem: `${name}: ${message.split('\n')[0]}` };
 }

@@ -8,6 +8,21 @@ interface Named {
   readonly name: string;
 }
 
+/** `read` with, for each object that was refused, the valid one that `former` has of it. */
+export function withFormer(read: Ingested, former: Ingested): Ingested {
+  const refused = new Set(read.refused);
+  const keep = <T extends Named>(kind: string, now: readonly T[], before: readonly T[]): readonly T[] => [
+    ...now,
+    ...before.filter((object) => refused.has(`${kind} ${objectId(object)}`)),
+  ];
+  return {
+    ...read,
+    services: keep('Service', read.services, former.services),
+    slices: keep('EndpointSlice', read.slices, former.slices),
+    nodes: keep('Node', read.nodes, former.nodes),
+  };
+}
+
 /** An object that several files define (or one file twice) is that of the file whose name sorts first. */
 export function mergeManifests(files: ReadonlyMap<string, Ingested>): {
   readonly objects: ClusterObjects;
@@ -24,7 +39,7 @@ export function mergeManifests(files: ReadonlyMap<string, Ingested>): {
     const merged: T[] = [];
     for (const [file, objects] of sorted) {
       for (const object of pick(objects)) {
-        const id = object.namespace === undefined ? object.name : `${object.namespace}/${object.name}`;
+        const id = objectId(object);
         const owner = owners.get(id);
         if (owner === undefined) {
           owners.set(id, file);
@@ -42,4 +57,8 @@ export function mergeManifests(files: ReadonlyMap<string, Ingested>): {
     nodes: merge('Node', (each) => each.nodes),
   };
   return { objects, problems };
+}
+
+function objectId({ namespace, name }: Named): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // bpvs render: the virtual services that a node would have, from manifests alone.
 import { Command, CommanderError, Option } from 'commander';
-import { stringify } from 'yaml';
+import { dump } from 'js-yaml';
 import { formatSave } from '../../cli/format-save.ts';
 import { InputError } from '../../errors.ts';
-import { type ManifestSet, readManifestDirectory } from '../../kube/manifest-directory.ts';
+import { ManifestStore, type Scan } from '../../kube/manifest-store.ts';
 import { formatAddressPort } from '../../model/address.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import type { DesiredState } from '../../plan/desired-state.ts';
@@ -30,7 +30,7 @@ const formats: Record<OutputFormat, (services: readonly VirtualService[]) => str
       .map((line) => `${line}\n`)
       .join(''),
   json: (services) => `${JSON.stringify(services, null, 2)}\n`,
-  yaml: (services) => stringify(services, { aliasDuplicateObjects: false }),
+  yaml: (services) => dump(services, { noRefs: true }),
 };
 
 /**
@@ -55,9 +55,9 @@ export function renderCommand(io: CommandOutput): Command {
     .exitOverride((error) => {
       throw new CommanderError(error.exitCode === 0 ? 0 : 2, error.code, error.message);
     })
-    .action((options: RenderOptions, command: Command) => {
+    .action(async (options: RenderOptions, command: Command) => {
       try {
-        process.exitCode = render(options, io);
+        process.exitCode = await render(options, io);
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
         command.error(`error: ${error.message}`);
@@ -65,8 +65,8 @@ export function renderCommand(io: CommandOutput): Command {
     });
 }
 
-function render(options: RenderOptions, io: CommandOutput): number {
-  const { objects, problems } = read(options.manifests);
+async function render(options: RenderOptions, io: CommandOutput): Promise<number> {
+  const { objects, problems } = await read(options.manifests);
   const node = objects.nodes.find((each) => each.name === options.node);
   const desired = plan(
     objects,
@@ -79,9 +79,9 @@ function render(options: RenderOptions, io: CommandOutput): number {
   return problems.length > 0 ? 1 : 0;
 }
 
-function read(directory: string): ManifestSet {
+async function read(directory: string): Promise<Scan> {
   try {
-    return readManifestDirectory(directory);
+    return await new ManifestStore(directory).scan();
   } catch (error) {
     throw new InputError(`Expected a readable folder for --manifests but received "${directory}"`, {
       cause: error,

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading one manifest file, without keeping the memory that parsing takes.
+import { execFile } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type Manifest, parseManifest, unreadable } from './manifest-file.ts';
+
+/** From here on, parsing would leave this process with more memory than its data need for a long time. */
+const largeFileBytes = 1 << 20;
+
+const reader = fileURLToPath(new URL('./manifest-reader.ts', import.meta.url));
+const run = promisify(execFile);
+
+/**
+ * Never rejects but with what `signal` aborts with: a file that cannot be read is unreadable with the reason. Large files
+ * are parsed in a process of their own, which takes the parser's garbage with it (docs/decisions/0002-yaml-parser.md).
+ */
+export async function loadManifest(path: string, signal?: AbortSignal): Promise<Manifest> {
+  const name = basename(path);
+  try {
+    const { size } = statSync(path);
+    if (size < largeFileBytes) return parseManifest(name, readFileSync(path, 'utf8'));
+    const { stdout } = await run(process.execPath, [reader, path], {
+      ...(signal && { signal }),
+      maxBuffer: Number.POSITIVE_INFINITY,
+    });
+    return JSON.parse(stdout);
+  } catch (error) {
+    signal?.throwIfAborted();
+    return unreadable(name, error);
+  }
+}

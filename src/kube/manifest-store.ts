@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of a folder's manifests, and how one look at the folder changes that.
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ClusterObjects } from '../model/cluster.ts';
+import { type Ingested, nothing } from './ingest.ts';
+import { loadManifest } from './load-manifest.ts';
+import { isManifestName } from './manifest-file.ts';
+import { mergeManifests, withFormer } from './merge.ts';
+
+/** A file written to within this time may be half a file. */
+const settleMs = 50;
+
+export interface Scan {
+  readonly objects: ClusterObjects;
+  /** The problems of the files that changed since the last scan, and the duplicates that came up. */
+  readonly problems: readonly string[];
+  readonly hasChanged: boolean;
+  /** Some file was left alone because it is just being written: look again soon. */
+  readonly isUnsettled: boolean;
+}
+
+interface KnownFile {
+  readonly signature: string;
+  readonly objects: Ingested;
+}
+
+export class ManifestStore {
+  readonly #directory: string;
+  readonly #files = new Map<string, KnownFile>();
+  #duplicates: readonly string[] = [];
+  #objects: ClusterObjects = nothing;
+  #isFirst = true;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Reads what is new or different by inode, size or time. An object that is not valid any more stays as it was, and so
+   * do all objects of a file that is not readable any more; what is gone is gone. Rejects with what node:fs throws where
+   * there is no such folder, the known files being kept. The first look takes files as they are, even if just written.
+   */
+  async scan(signal?: AbortSignal): Promise<Scan> {
+    const names = readdirSync(this.#directory).filter(isManifestName).sort();
+    const problems: string[] = [];
+    let hasChanged = false;
+    let isUnsettled = false;
+    const present = new Set<string>();
+    for (const name of names) {
+      const look = this.#look(name);
+      if (!look) continue;
+      present.add(name);
+      if (look.signature === this.#files.get(name)?.signature) continue;
+      if (look.isSettled || this.#isFirst) {
+        problems.push(...(await this.#read(name, look.signature, signal)));
+        hasChanged = true;
+      } else {
+        isUnsettled = true;
+      }
+    }
+    this.#isFirst = false;
+    for (const name of this.#files.keys()) {
+      if (!present.has(name)) hasChanged = this.#files.delete(name);
+    }
+    if (hasChanged) problems.push(...this.#merge());
+    return { objects: this.#objects, problems, hasChanged, isUnsettled };
+  }
+
+  /** Returns the duplicates that were not there before. */
+  #merge(): readonly string[] {
+    const { objects, problems } = mergeManifests(
+      new Map([...this.#files].map(([name, each]) => [name, each.objects])),
+    );
+    const former = new Set(this.#duplicates);
+    this.#objects = objects;
+    this.#duplicates = problems;
+    return problems.filter((line) => !former.has(line));
+  }
+
+  /** Undefined if the file is gone, or a link to nothing. */
+  #look(name: string): { signature: string; isSettled: boolean } | undefined {
+    try {
+      const { ino, size, mtimeNs, ctimeNs, mtimeMs } = statSync(join(this.#directory, name), {
+        bigint: true,
+      });
+      const ageMs = Date.now() - Number(mtimeMs);
+      return { signature: `${ino} ${size} ${mtimeNs} ${ctimeNs}`, isSettled: ageMs < 0 || ageMs >= settleMs };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Returns the file's problems. */
+  async #read(name: string, signature: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
+    const former = this.#files.get(name)?.objects ?? nothing;
+    const manifest = await loadManifest(join(this.#directory, name), signal);
+    const objects = manifest.isReadable ? withFormer(manifest.objects, former) : former;
+    this.#files.set(name, { signature, objects });
+    return manifest.isReadable ? objects.problems : [manifest.problem];
+  }
+}
