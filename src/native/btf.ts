@@ -13,10 +13,10 @@ export interface FieldLayout {
   readonly kind: 'unsigned' | 'signed' | 'bytes' | 'struct';
   /** The name of the struct or union, for kind "struct". */
   readonly struct?: string;
-  /** Of an integer whose type says so: __be16, __be32, __be64. */
-  readonly isNetworkOrder?: true;
   /** The number of elements, of an array that is not "bytes". */
   readonly count?: number;
+  /** Declared as __be16, __be32 or __be64: its bytes stand in network order. */
+  readonly isNetworkOrder?: true;
 }
 
 export interface StructLayout {
@@ -87,6 +87,12 @@ interface Type {
   readonly tail: number;
 }
 
+interface Element {
+  readonly element: Type;
+  readonly count?: number;
+  readonly isNetworkOrder: boolean;
+}
+
 /** The types of one object file. Methods throw RangeError for names that it does not have. */
 export class Btf {
   readonly #bytes: Buffer;
@@ -143,7 +149,7 @@ export class Btf {
 
   /** The name of the struct or union that a type id stands for; undefined for other types. */
   structName(id: number): string | undefined {
-    const type = this.#resolve(id);
+    const { type } = this.#resolve(id);
     return isComposite(type) && type.name !== '' ? type.name : undefined;
   }
 
@@ -159,40 +165,25 @@ export class Btf {
   }
 
   #field(name: string, offset: number, id: number): FieldLayout[] {
-    const { element, count } = this.#element(id);
-    const isArray = count !== undefined;
-    if (isComposite(element) && element.name === '' && !isArray) {
-      const prefix = name === '' || name.endsWith('.') ? name : `${name}.`;
-      return this.#fields(element, prefix, offset);
+    const { element, count, isNetworkOrder } = this.#element(id);
+    if (isComposite(element) && element.name === '' && count === undefined) {
+      return this.#fields(element, name === '' || name.endsWith('.') ? name : `${name}.`, offset);
     }
-    const elementSize = this.#sizeOf(element);
-    const size = elementSize * (count ?? 1);
-    if (isComposite(element)) {
-      return [{ name, offset, size, kind: 'struct', struct: element.name, ...(isArray && { count: count }) }];
-    }
-    if (isArray && elementSize === 1) return [{ name, offset, size, kind: 'bytes' }];
-    return [
-      {
-        name,
-        offset,
-        size,
-        kind: this.#isSigned(element) ? 'signed' : 'unsigned',
-        ...(this.#type(id).name.startsWith('__be') && { isNetworkOrder: true }),
-        ...(isArray && { count }),
-      },
-    ];
+    const elementSize = element.kind === kinds.pointer ? 8 : element.sizeOrType;
+    const place = { name, offset, size: elementSize * (count ?? 1) };
+    const times = count === undefined ? {} : { count };
+    if (isComposite(element)) return [{ ...place, kind: 'struct', struct: element.name, ...times }];
+    if (count !== undefined && elementSize === 1) return [{ ...place, kind: 'bytes' }];
+    const kind = this.#isSigned(element) ? 'signed' : 'unsigned';
+    return [{ ...place, kind, ...times, ...(isNetworkOrder ? { isNetworkOrder } : {}) }];
   }
 
   /** What an array, of any number of dimensions, has how many of. */
-  #element(id: number): { readonly element: Type; readonly count?: number } {
-    const type = this.#resolve(id);
-    if (type.kind !== kinds.array) return { element: type };
+  #element(id: number): Element {
+    const { type, isNetworkOrder } = this.#resolve(id);
+    if (type.kind !== kinds.array) return { element: type, isNetworkOrder };
     const inner = this.#element(this.#u32(type.tail));
-    return { element: inner.element, count: this.#u32(type.tail + 8) * (inner.count ?? 1) };
-  }
-
-  #sizeOf(type: Type): number {
-    return type.kind === kinds.pointer ? 8 : type.sizeOrType;
+    return { ...inner, count: this.#u32(type.tail + 8) * (inner.count ?? 1) };
   }
 
   #isSigned(type: Type): boolean {
@@ -200,10 +191,15 @@ export class Btf {
     return type.kind === kinds.int && ((this.#u32(type.tail) >>> 24) & 1) === 1;
   }
 
-  #resolve(id: number): Type {
+  /** The type behind its names and qualifiers. */
+  #resolve(id: number): { readonly type: Type; readonly isNetworkOrder: boolean } {
     let type = this.#type(id);
-    while (transparentKinds.includes(type.kind)) type = this.#type(type.sizeOrType);
-    return type;
+    let isNetworkOrder = false;
+    while (transparentKinds.includes(type.kind)) {
+      isNetworkOrder ||= type.kind === kinds.typedef && /^__be(16|32|64)$/.test(type.name);
+      type = this.#type(type.sizeOrType);
+    }
+    return { type, isNetworkOrder };
   }
 
   #find(name: string, among: readonly number[]): Type {

@@ -22,7 +22,7 @@ test('layout gives each field its offset, size and kind, those of unnamed unions
       { name: 'family', offset: 0, size: 1, kind: 'unsigned' },
       { name: 'padding', offset: 1, size: 3, kind: 'bytes' },
       { name: 'color', offset: 4, size: 4, kind: 'unsigned' },
-      { name: 'v4', offset: 8, size: 4, kind: 'unsigned' },
+      { name: 'v4', offset: 8, size: 4, kind: 'unsigned', isNetworkOrder: true },
       { name: 'v6', offset: 8, size: 16, kind: 'bytes' },
       { name: 'points', offset: 24, size: 8, kind: 'struct', struct: 'point', count: 2 },
       { name: 'times.first', offset: 32, size: 8, kind: 'unsigned' },
