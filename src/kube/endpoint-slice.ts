@@ -45,7 +45,7 @@ function readEndpoint(
 ): Endpoint | undefined {
   const entry = reader.fields(value, path);
   const texts = reader.list(entry.addresses, `${path}.addresses`);
-  if (texts.length === 0) reader.refuse(`${path}.addresses`, 'is missing');
+  reader.require(entry.addresses, `${path}.addresses`);
   if (texts.length > maxAddresses) {
     reader.refuse(
       `${path}.addresses`,

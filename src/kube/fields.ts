@@ -27,9 +27,10 @@ export class FieldReader {
     this.problems.push({ path, reason });
   }
 
-  /** Refuses absence; every reader below lets it pass. */
+  /** Refuses what is absent or empty; every reader below lets it pass. */
   require(value: unknown, path: string): void {
-    if (value === undefined || value === null || value === '') this.refuse(path, 'is missing');
+    const isEmpty = value === '' || (Array.isArray(value) && value.length === 0);
+    if (value === undefined || value === null || isEmpty) this.refuse(path, 'is missing');
   }
 
   fields(value: unknown, path: string): Fields {

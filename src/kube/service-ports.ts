@@ -19,16 +19,13 @@ export function readServicePorts(
   isHeadless: boolean,
 ): readonly ServicePort[] {
   const entries = reader.list(spec.ports, 'spec.ports');
-  if (entries.length === 0 && !isHeadless && type !== 'ExternalName')
-    reader.refuse('spec.ports', 'is missing');
+  if (!isHeadless && type !== 'ExternalName') reader.require(spec.ports, 'spec.ports');
   const ports = entries.map((value, i) =>
     readPort(reader, value, `spec.ports[${i}]`, type, entries.length > 1),
   );
   refuseTwice(reader, ports, 'name', (port) => port.name);
-  refuseTwice(reader, ports, 'port', (port) => `${port.port} ${port.protocol}`);
-  refuseTwice(reader, ports, 'nodePort', (port) =>
-    port.nodePort === 0 ? '' : `${port.nodePort} ${port.protocol}`,
-  );
+  refuseTwice(reader, ports, 'port', (port) => numberKey(port.port, port));
+  refuseTwice(reader, ports, 'nodePort', (port) => numberKey(port.nodePort, port));
   return ports;
 }
 
@@ -83,4 +80,9 @@ function refuseTwice(
       reader.refuse(`spec.ports[${i}].${field}`, 'is the same as of an earlier port');
     seen.add(text);
   });
+}
+
+/** Empty for no number, or one that was refused. */
+function numberKey(number: number, { protocol }: ServicePort): string {
+  return number === 0 ? '' : `${number} ${protocol}`;
 }
