@@ -6,7 +6,9 @@
 #include <linux/types.h>
 
 /* Raised with every change of a layout below: maps pinned by another version are not adopted. */
-#define ABI_VERSION 1
+enum abi_version {
+	ABI_VERSION = 1,
+};
 
 enum family {
 	FAMILY_IPV4 = 4,

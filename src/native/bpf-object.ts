@@ -87,6 +87,16 @@ export class BpfObject implements Disposable {
     return this.#types().layout(structName);
   }
 
+  /** Whether any of the object's programs or maps knows a struct of this name. */
+  hasStruct(name: string): boolean {
+    return this.#types().hasStruct(name);
+  }
+
+  /** Whether any of the object's programs reads or writes a global variable of this name. */
+  hasVariable(name: string): boolean {
+    return this.#types().variable(name) !== undefined;
+  }
+
   /** The values of a named enum. Throws RangeError when the object has none. */
   enumeration(enumName: string): Readonly<Record<string, number>> {
     return this.#types().enumeration(enumName);

@@ -122,6 +122,13 @@ export class Btf {
     return { name, size: type.sizeOrType, fields: this.#fields(type, '', 0) };
   }
 
+  /** Whether the object's types include a struct or union of this name. */
+  hasStruct(name: string): boolean {
+    return this.#types.some(
+      (type) => type.name === name && (type.kind === kinds.struct || type.kind === kinds.union),
+    );
+  }
+
   /** The values of a named enum; those of 64 bits must be safe integers. */
   enumeration(name: string): Readonly<Record<string, number>> {
     const type = this.#find(name, [kinds.enum, kinds.enum64]);

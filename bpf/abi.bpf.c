@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Never loaded: names the types of abi.h that user space reads, so that they all have BTF to generate layouts from. */
+#include "lib/abi.h"
+
+struct abi {
+	struct service_key service_key;
+	struct service service;
+	struct destination destination;
+	struct destination_load destination_load;
+	struct statistics statistics;
+	struct connection connection;
+	struct flow_key4 flow_key4;
+	struct flow_key6 flow_key6;
+	struct flow flow;
+	struct settings settings;
+	struct shared shared;
+	enum connection_flag connection_flag;
+	enum connection_state connection_state;
+	enum destination_flag destination_flag;
+	enum direction direction;
+	enum family family;
+	enum hook hook;
+	enum no_destination no_destination;
+	enum reason reason;
+	enum scheduler scheduler;
+	enum scheduler_flag scheduler_flag;
+	enum abi_version abi_version;
+} abi;

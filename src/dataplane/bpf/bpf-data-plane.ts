@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The BPF data plane: operations in, maps out.
+import { BpvsError, OperationError } from '../../errors.ts';
+import type { Connection } from '../../model/connection.ts';
+import type { Operation } from '../../model/operation.ts';
+import {
+  type DestinationKey,
+  destinationId,
+  type VirtualServiceKey,
+  virtualServiceId,
+} from '../../model/virtual-service.ts';
+import type { DataPlane, OperationFailure, VirtualServiceStatus } from '../data-plane.ts';
+import { onlyKey } from './bpf-maps.ts';
+import { BpfPrograms } from './bpf-programs.ts';
+import { isKnownScheduler } from './codec.ts';
+import { DestinationTable, type Slot } from './destination-table.ts';
+import { enums, layouts } from './layouts.ts';
+import { type BpfOptions, secondsByState } from './options.ts';
+import { dependsOnWeights } from './schedulers.ts';
+import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
+import { encode } from './struct.ts';
+import { BpfView } from './view.ts';
+
+/**
+ * Writes virtual services into the maps. All operations on one service that follow one another are shown to packets at once,
+ * by one write of its entry.
+ */
+export class BpfDataPlane implements DataPlane {
+  readonly programs: BpfPrograms;
+  readonly #view: BpfView;
+  readonly #services: ServiceTableMap;
+  readonly #destinations: DestinationTable;
+
+  private constructor(programs: BpfPrograms) {
+    const now = () => performance.now();
+    this.programs = programs;
+    this.#view = new BpfView(programs.maps);
+    this.#services = new ServiceTableMap(programs.maps, now);
+    this.#destinations = new DestinationTable(programs.maps, now);
+    this.#services.adopt(this.#destinations.adopt());
+  }
+
+  /** Loads the programs and takes over the virtual services that are pinned. Throws as BpfPrograms.load. */
+  static open(options: BpfOptions): BpfDataPlane {
+    const programs = BpfPrograms.load(options);
+    try {
+      writeSettings(programs, options);
+      if (!options.hasVirtualClock) programs.run('start_sweep');
+      return new BpfDataPlane(programs);
+    } catch (error) {
+      programs.close();
+      throw error;
+    }
+  }
+
+  get connectionTableSize(): number {
+    return this.#view.connectionTableSize;
+  }
+
+  get view(): BpfView {
+    return this.#view;
+  }
+
+  services(): readonly VirtualServiceStatus[] {
+    return this.#view.services();
+  }
+
+  connections(): Iterable<Connection> {
+    return this.#view.connections();
+  }
+
+  apply(operations: readonly Operation[]): readonly OperationFailure[] {
+    const failures: OperationFailure[] = [];
+    let pending: { readonly entry: ServiceEntry; readonly last: Operation } | undefined;
+    const flush = () => {
+      const { entry, last } = pending ?? {};
+      pending = undefined;
+      if (entry && last) attempt(failures, last, () => this.#services.write(entry));
+    };
+    for (const operation of operations) {
+      if (pending && virtualServiceId(pending.entry.definition) !== virtualServiceId(operation.service))
+        flush();
+      attempt(failures, operation, () => {
+        const changed = this.#carryOut(operation);
+        if (changed) pending = { entry: changed, last: operation };
+        else if (operation.do === 'delete-service') pending = undefined;
+      });
+    }
+    flush();
+    return failures;
+  }
+
+  close(): void {
+    this.programs.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @returns the service if its entry has to be written */
+  #carryOut(operation: Operation): ServiceEntry | undefined {
+    switch (operation.do) {
+      case 'add-service':
+        if (this.#services.get(operation.service))
+          throw refusal('EEXIST', 'Service already exists', operation.service);
+        checkScheduler(operation.service);
+        return this.#services.add(operation.service);
+      case 'edit-service': {
+        const entry = this.#service(operation.service, 'No such service');
+        checkScheduler(operation.service);
+        entry.definition = operation.service;
+        return entry;
+      }
+      case 'delete-service': {
+        const entry = this.#service(operation.service, 'No such service');
+        this.#services.delete(entry);
+        for (const slot of entry.slots) this.#destinations.remove(slot);
+        return undefined;
+      }
+      case 'add-destination': {
+        const entry = this.#service(operation.service, 'Service not defined');
+        if (find(entry, operation.destination))
+          throw refusal('EEXIST', 'Destination already exists', operation.service);
+        const slot = this.#destinations.add(entry.definition, entry.id, operation.destination);
+        entry.slots = [slot, ...entry.slots];
+        return entry;
+      }
+      case 'edit-destination': {
+        const entry = this.#service(operation.service, 'Service not defined');
+        const slot = this.#slot(entry, operation.destination);
+        const edited = this.#destinations.edit(slot, operation.destination);
+        entry.slots = entry.slots.map((other) => (other === slot ? edited : other));
+        return dependsOnWeights(entry.definition.scheduler) ? entry : undefined;
+      }
+      case 'delete-destination': {
+        const entry = this.#service(operation.service, 'Service not defined');
+        const slot = this.#slot(entry, operation.destination);
+        entry.slots = entry.slots.filter((other) => other !== slot);
+        this.#services.write(entry);
+        this.#destinations.remove(slot);
+        return undefined;
+      }
+    }
+  }
+
+  #service(key: VirtualServiceKey, message: string): ServiceEntry {
+    const entry = this.#services.get(key);
+    if (!entry) throw refusal('ESRCH', message, key);
+    return entry;
+  }
+
+  #slot(entry: ServiceEntry, key: DestinationKey): Slot {
+    const slot = find(entry, key);
+    if (!slot) throw refusal('ENOENT', `No such destination ${destinationId(key)}`, entry.definition);
+    return slot;
+  }
+}
+
+function find(entry: ServiceEntry, key: DestinationKey): Slot | undefined {
+  const id = destinationId(key);
+  return entry.slots.find((slot) => destinationId(slot.destination) === id);
+}
+
+/** Failures of one operation are its own; anything that is not ours to foresee goes up. */
+function attempt(failures: OperationFailure[], operation: Operation, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof BpvsError)) throw error;
+    failures.push({ operation, error });
+  }
+}
+
+/** ip_vs_ctl.c's errno, and ipvsadm's words for it. */
+function refusal(code: string, message: string, service: VirtualServiceKey): OperationError {
+  return new OperationError(code, `${message}: ${virtualServiceId(service)}`);
+}
+
+function checkScheduler(
+  service: VirtualServiceKey & { scheduler: Parameters<typeof isKnownScheduler>[0] },
+): void {
+  if (!isKnownScheduler(service.scheduler)) {
+    throw refusal(
+      'ENOENT',
+      `Scheduler ${service.scheduler} not found, this data plane has rr, sh and dh`,
+      service,
+    );
+  }
+}
+
+function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
+  const seconds = secondsByState(options.timeouts);
+  const timeouts = Object.entries(enums.connection_state)
+    .filter(([name]) => name !== 'STATE_COUNT' && name !== 'STATE_TCP_COUNT')
+    .sort(([, a], [, b]) => a - b)
+    .map(([name]) => BigInt(seconds[name.replace('STATE_', '') as keyof typeof seconds]) * 1_000_000_000n);
+  programs.maps.get('settings').update(
+    onlyKey,
+    encode(layouts.settings, {
+      timeouts,
+      abi_version: BigInt(enums.abi_version.ABI_VERSION),
+      expire_nodest_conn: options.expireNodestConn ? 1 : 0,
+      conn_reuse_mode: options.connReuseMode,
+    }),
+  );
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps that programs and user space share: their names, their pins, their sizes.
+import { existsSync } from 'node:fs';
+import { EnvironmentError, LayoutError } from '../../errors.ts';
+import { BpfMap } from '../../native/bpf-map.ts';
+import { enums, layouts } from './layouts.ts';
+import type { TableSizes } from './options.ts';
+import { decode } from './struct.ts';
+
+/** Every map of bpf/lib/maps.h, with the number of its entries. */
+const entriesOf = {
+  services: (sizes) => sizes.services,
+  destinations: (sizes) => sizes.destinations,
+  destination_loads: (sizes) => sizes.destinations,
+  destination_statistics: (sizes) => sizes.destinations,
+  places: (sizes) => sizes.places,
+  connections: (sizes) => sizes.connections,
+  free_connections: (sizes) => sizes.connections,
+  flows4: (sizes) => 2 * sizes.connections,
+  flows6: (sizes) => 2 * sizes.connections,
+  sockets: (sizes) => sizes.halfOpen,
+  half_open: (sizes) => sizes.halfOpen,
+  reasons: () => enums.reason.REASON_COUNT,
+  settings: () => 1,
+  shared: () => 1,
+  connected_sockets: () => 0,
+  sweepers: () => 1,
+} as const satisfies Record<string, (sizes: TableSizes) => number>;
+
+export type MapName = keyof typeof entriesOf;
+
+export const mapNames = Object.keys(entriesOf) as readonly MapName[];
+
+/** 0 for a map whose number of entries is not to be set. */
+export function entriesFor(name: MapName, sizes: TableSizes): number {
+  return entriesOf[name](sizes);
+}
+
+export function mapPin(pinDirectory: string, name: MapName): string {
+  return `${pinDirectory}/maps/${name}`;
+}
+
+/** The key of an array's only entry. */
+export const onlyKey = new Uint8Array(4);
+
+/** The open maps. Whoever made it closes it. */
+export class BpfMaps implements Disposable {
+  readonly #maps: ReadonlyMap<MapName, BpfMap>;
+
+  constructor(maps: ReadonlyMap<MapName, BpfMap>) {
+    this.#maps = maps;
+  }
+
+  /**
+   * Opens the maps pinned under a folder.
+   * Throws EnvironmentError where there are none, LayoutError where another version made them.
+   */
+  static openPinned(pinDirectory: string): BpfMaps {
+    if (!existsSync(mapPin(pinDirectory, 'settings'))) {
+      throw new EnvironmentError(`No virtual services are pinned at ${pinDirectory}`);
+    }
+    const opened = new Map<MapName, BpfMap>();
+    const maps = new BpfMaps(opened);
+    try {
+      for (const name of mapNames) opened.set(name, BpfMap.openPinned(mapPin(pinDirectory, name)));
+      maps.#checkVersion(pinDirectory);
+      return maps;
+    } catch (error) {
+      maps.close();
+      throw error;
+    }
+  }
+
+  get(name: MapName): BpfMap {
+    const map = this.#maps.get(name);
+    if (!map) throw new LayoutError(`Expected a map called ${name}, but the programs have none`);
+    return map;
+  }
+
+  close(): void {
+    for (const map of this.#maps.values()) map.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #checkVersion(pinDirectory: string): void {
+    const settings = this.get('settings');
+    const value = settings.lookup(onlyKey);
+    const version =
+      value?.length === layouts.settings.size ? decode(layouts.settings, value).abi_version : undefined;
+    if (version !== BigInt(enums.abi_version.ABI_VERSION)) {
+      throw new LayoutError(
+        `The maps at ${pinDirectory} were made by another version of BPVS (layout ${version ?? 'unknown'}, ` +
+          `this one has ${enums.abi_version.ABI_VERSION}); \`bpvs cleanup\` removes them with their connections`,
+      );
+    }
+  }
+}

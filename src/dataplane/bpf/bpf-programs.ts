@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading the programs over their maps: new ones on a fresh node, the pinned ones of an earlier process otherwise.
+import { existsSync, mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
+import { isBpf, mountBpf } from '../../native/bpf-filesystem.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
+import { type BpfObject, openObject } from '../../native/bpf-object.ts';
+import type { BpfProgram } from '../../native/bpf-program.ts';
+import { netnsCookie } from '../../native/namespace.ts';
+import { BpfMaps, entriesFor, type MapName, mapNames, mapPin } from './bpf-maps.ts';
+import { layouts } from './layouts.ts';
+import type { BpfOptions } from './options.ts';
+import type { StructLayout } from './struct.ts';
+
+const objectFiles = ['tc', 'cgroup', 'sweep'] as const;
+
+/** The smallest packet that BPF_PROG_TEST_RUN takes, for programs that look at none. */
+const noPacket = new Uint8Array(14);
+
+function objectPath(name: string): string {
+  return fileURLToPath(new URL(`../../../build/bpf/${name}.bpf.o`, import.meta.url));
+}
+
+/** The loaded programs and their maps. Closing it leaves what is pinned. */
+export class BpfPrograms implements Disposable {
+  readonly maps: BpfMaps;
+  readonly isAdopted: boolean;
+  readonly #objects: readonly BpfObject[];
+  readonly #programs = new Map<string, BpfProgram>();
+
+  private constructor(maps: BpfMaps, objects: readonly BpfObject[], isAdopted: boolean) {
+    this.maps = maps;
+    this.isAdopted = isAdopted;
+    this.#objects = objects;
+    for (const object of objects) {
+      for (const { name } of object.programs()) this.#programs.set(name, object.program(name));
+    }
+  }
+
+  /**
+   * Loads the programs in the network namespace of the calling thread, whose sockets count as the host's.
+   * Throws SystemError with the verifier's log, LayoutError, EnvironmentError.
+   */
+  static load(options: BpfOptions): BpfPrograms {
+    const { pinDirectory } = options;
+    if (pinDirectory !== undefined) preparePins(pinDirectory);
+    const isAdopted = pinDirectory !== undefined && existsSync(mapPin(pinDirectory, 'settings'));
+    const maps = new Map<MapName, BpfMap>();
+    if (isAdopted) {
+      const adopted = BpfMaps.openPinned(pinDirectory);
+      for (const name of mapNames) maps.set(name, adopted.get(name));
+    }
+    const objects: BpfObject[] = [];
+    try {
+      for (const file of objectFiles) objects.push(loadObject(file, options, maps));
+      if (pinDirectory !== undefined && !isAdopted) {
+        for (const [name, map] of maps) map.pin(mapPin(pinDirectory, name));
+      }
+      return new BpfPrograms(new BpfMaps(maps), objects, isAdopted);
+    } catch (error) {
+      for (const object of objects) object.close();
+      for (const map of maps.values()) map.close();
+      throw error;
+    }
+  }
+
+  program(name: string): BpfProgram {
+    const program = this.#programs.get(name);
+    if (!program) throw new RangeError(`Expected the name of a program but received ${name}`);
+    return program;
+  }
+
+  /** Runs a program that looks at no packet. @returns what it returned */
+  run(name: string): number {
+    return this.program(name).testRun({ data: noPacket }).returnValue;
+  }
+
+  close(): void {
+    for (const program of this.#programs.values()) program.close();
+    for (const object of this.#objects) object.close();
+    this.maps.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function preparePins(pinDirectory: string): void {
+  const parent = pinDirectory.replace(/\/[^/]+\/?$/, '');
+  try {
+    if (!isBpf(parent) && parent === '/sys/fs/bpf') mountBpf(parent);
+    for (const folder of ['maps', 'programs', 'links'])
+      mkdirSync(`${pinDirectory}/${folder}`, { recursive: true });
+  } catch (error) {
+    throw new EnvironmentError(
+      `${pinDirectory} cannot hold the pins of maps and programs (${reasonOf(error)}): a BPF file system is needed there, ` +
+        `\`mount -t bpf bpf /sys/fs/bpf\` as root makes one`,
+      { cause: error },
+    );
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Maps that `maps` has already are shared, the others are made and added to it. */
+function loadObject(file: string, options: BpfOptions, maps: Map<MapName, BpfMap>): BpfObject {
+  const object = openObject(objectPath(file));
+  try {
+    checkLayouts(object);
+    const defined = object.maps().flatMap(({ name }) => mapNames.find((known) => known === name) ?? []);
+    for (const name of defined) {
+      const existing = maps.get(name);
+      const entries = entriesFor(name, options.sizes);
+      if (existing) object.reuseMap(name, existing);
+      else if (entries > 0) object.setMaxEntries(name, entries);
+    }
+    setConstants(object, options, maps);
+    object.load();
+    for (const name of defined) if (!maps.has(name)) maps.set(name, object.map(name));
+    return object;
+  } catch (error) {
+    object.close();
+    throw explainLoadError(error);
+  }
+}
+
+/** The constants of bpf/lib/config.h; an object has those that its programs read. */
+function setConstants(object: BpfObject, options: BpfOptions, maps: ReadonlyMap<MapName, BpfMap>): void {
+  const u32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
+  const constants: Readonly<Record<string, Uint8Array>> = {
+    host_netns_cookie: new Uint8Array(BigUint64Array.of(netnsCookie()).buffer),
+    max_connections: u32(maps.get('connections')?.maxEntries ?? options.sizes.connections),
+    max_half_open: u32(maps.get('half_open')?.maxEntries ?? options.sizes.halfOpen),
+    has_virtual_clock: Uint8Array.of(options.hasVirtualClock ? 1 : 0),
+  };
+  for (const [name, bytes] of Object.entries(constants)) {
+    if (object.hasVariable(name)) object.setVariable(name, bytes);
+  }
+}
+
+/** The generated layouts must be those of the object that is about to be loaded. */
+function checkLayouts(object: BpfObject): void {
+  for (const [name, expected] of Object.entries<StructLayout>(layouts)) {
+    if (!object.hasStruct(name)) continue;
+    const found = object.layout(name);
+    const isSame =
+      found.size === expected.size &&
+      found.fields.every(({ name, offset, size }) => {
+        const field = expected.fields[name];
+        return field !== undefined && field.offset === offset && field.size === size;
+      });
+    if (!isSame) {
+      throw new LayoutError(
+        `struct ${name} of the BPF object is laid out otherwise than src/dataplane/bpf/layouts.ts says; \`npm run gen\` mends it`,
+      );
+    }
+  }
+}
+
+function explainLoadError(error: unknown): unknown {
+  if (!(error instanceof SystemError)) return error;
+  if (error.code === 'EPERM' || error.code === 'EACCES') {
+    if (process.getuid?.() !== 0) {
+      return new EnvironmentError(
+        `Loading BPF programs needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: ${error.message}`,
+        { cause: error },
+      );
+    }
+  }
+  return error;
+}

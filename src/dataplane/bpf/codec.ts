@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// The meaning of the maps' structs: between the IPVS model and the layouts generated from BTF.
+import { addressBytes, addressFamily, addressFromBytes, type Family } from '../../model/address.ts';
+import type { Connection, ConnectionState } from '../../model/connection.ts';
+import type { SchedulerFlag, SchedulerName } from '../../model/scheduler.ts';
+import type { Statistics } from '../../model/statistics.ts';
+import type {
+  Destination,
+  ForwardingMethod,
+  NoDestination,
+  Protocol,
+  VirtualServiceDefinition,
+  VirtualServiceKey,
+} from '../../model/virtual-service.ts';
+import { enums, layouts } from './layouts.ts';
+import { decode, encode, type StructValue } from './struct.ts';
+
+/** IANA protocol numbers. */
+const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+const protocols = new Map(
+  Object.entries(protocolNumbers).map(([name, number]) => [number, name as Protocol]),
+);
+
+/** The schedulers that the programs have, by their number in enum scheduler. */
+const schedulerNumbers = new Map<SchedulerName, number>([
+  ['rr', enums.scheduler.SCHEDULER_RR],
+  ['sh', enums.scheduler.SCHEDULER_SH],
+  ['dh', enums.scheduler.SCHEDULER_DH],
+]);
+const schedulers = new Map([...schedulerNumbers].map(([name, number]) => [number, name]));
+
+const flagBits: Readonly<Record<SchedulerFlag, number>> = {
+  'flag-1': enums.scheduler_flag.SCHEDULER_FLAG_1,
+  'flag-2': enums.scheduler_flag.SCHEDULER_FLAG_2,
+  'flag-3': enums.scheduler_flag.SCHEDULER_FLAG_3,
+};
+
+/** include/uapi/linux/ip_vs.h: IP_VS_CONN_F_MASQ and the following. */
+const forwardingNumbers: Readonly<Record<ForwardingMethod, number>> = {
+  masq: 0,
+  local: 1,
+  tunnel: 2,
+  droute: 3,
+};
+const forwardings = Object.keys(forwardingNumbers) as ForwardingMethod[];
+
+const noDestinationNumbers: Readonly<Record<NoDestination, number>> = {
+  reject: enums.no_destination.NO_DESTINATION_REJECT,
+  drop: enums.no_destination.NO_DESTINATION_DROP,
+};
+
+const stateNames = new Map<number, ConnectionState>(
+  Object.entries(enums.connection_state)
+    .filter(([name]) => !name.endsWith('_COUNT'))
+    .map(([name, number]) => [number, name.replace('STATE_', '') as ConnectionState]),
+);
+
+export const reasonNames: readonly string[] = Object.entries(enums.reason)
+  .filter(([name]) => name !== 'REASON_COUNT')
+  .sort(([, a], [, b]) => a - b)
+  .map(([name]) => name.replace('REASON_', '').toLowerCase());
+
+export function isKnownScheduler(name: SchedulerName): boolean {
+  return schedulerNumbers.has(name);
+}
+
+export function encodeServiceKey(key: VirtualServiceKey): Uint8Array {
+  return encode(layouts.service_key, {
+    address: addressBytes(key.address),
+    port: key.port,
+    protocol: protocolNumbers[key.protocol],
+    family: addressFamily(key.address),
+  });
+}
+
+/** Where a service's scheduler finds its table in the map `places`. */
+export interface ServiceTable {
+  /** The service's number, which its destinations carry. */
+  readonly id: number;
+  /** Index of the state word; the table follows it. */
+  readonly table: number;
+  readonly tableSize: number;
+}
+
+export function encodeService(service: VirtualServiceDefinition, where: ServiceTable): Uint8Array {
+  return encode(layouts.service, {
+    id: where.id,
+    table: where.table,
+    table_size: where.tableSize,
+    scheduler: schedulerNumbers.get(service.scheduler) ?? enums.scheduler.SCHEDULER_NONE,
+    scheduler_flags: service.schedulerFlags.reduce((bits, flag) => bits | flagBits[flag], 0),
+    no_destination: noDestinationNumbers[service.noDestination],
+  });
+}
+
+export function decodeService(key: Uint8Array, value: Uint8Array): VirtualServiceDefinition & ServiceTable {
+  const { address, port, protocol, family } = decode(layouts.service_key, key);
+  const service = decode(layouts.service, value);
+  return {
+    protocol: protocols.get(protocol) ?? 'tcp',
+    address: addressFromBytes(family as Family, address),
+    port,
+    scheduler: schedulers.get(service.scheduler) ?? 'rr',
+    schedulerFlags: (Object.keys(flagBits) as SchedulerFlag[]).filter(
+      (flag) => service.scheduler_flags & flagBits[flag],
+    ),
+    noDestination: service.no_destination === noDestinationNumbers.drop ? 'drop' : 'reject',
+    id: service.id,
+    table: service.table,
+    tableSize: service.table_size,
+  };
+}
+
+/** An entry of the map `destinations`. */
+export interface DestinationEntry {
+  readonly service: VirtualServiceKey;
+  readonly serviceId: number;
+  readonly destination: Destination;
+  /** Grows with every adding: the order of the list. */
+  readonly added: bigint;
+  /** Configured, not in the trash. */
+  readonly isAvailable: boolean;
+}
+
+export function encodeDestination(entry: DestinationEntry): Uint8Array {
+  const { service, destination } = entry;
+  return encode(layouts.destination, {
+    address: addressBytes(destination.address),
+    virtual_address: addressBytes(service.address),
+    port: destination.port,
+    virtual_port: service.port,
+    protocol: protocolNumbers[service.protocol],
+    family: addressFamily(service.address),
+    forwarding: forwardingNumbers[destination.forwarding],
+    flags: entry.isAvailable ? enums.destination_flag.DESTINATION_AVAILABLE : 0,
+    weight: destination.weight,
+    service: entry.serviceId,
+    added: entry.added,
+  });
+}
+
+/** Undefined for an entry that was never used. */
+export function decodeDestination(bytes: Uint8Array, at: number): DestinationEntry | undefined {
+  if (bytes[at + layouts.destination.fields.family.offset] === 0) return undefined;
+  const entry = decode(layouts.destination, bytes, at);
+  const family = entry.family as Family;
+  return {
+    service: {
+      protocol: protocols.get(entry.protocol) ?? 'tcp',
+      address: addressFromBytes(family, entry.virtual_address),
+      port: entry.virtual_port,
+    },
+    serviceId: entry.service,
+    destination: {
+      address: addressFromBytes(family, entry.address),
+      port: entry.port,
+      weight: entry.weight,
+      forwarding: forwardings[entry.forwarding] ?? 'masq',
+    },
+    added: entry.added,
+    isAvailable: (entry.flags & enums.destination_flag.DESTINATION_AVAILABLE) !== 0,
+  };
+}
+
+/** Undefined for an unused entry. `nowNs` is the programs' clock. */
+export function decodeConnection(
+  bytes: Uint8Array,
+  at: number,
+  nowNs: bigint,
+  settings: Settings,
+): Connection | undefined {
+  const stateOffset = at + layouts.connection.fields.state.offset;
+  if (bytes[stateOffset] === enums.connection_state.STATE_NONE) return undefined;
+  const entry = decode(layouts.connection, bytes, at);
+  const family = entry.family as Family;
+  const timeoutNs = settings.timeouts[entry.state] ?? 0n;
+  const leftNs = entry.expires === never ? timeoutNs : entry.expires - nowNs;
+  return {
+    protocol: protocols.get(entry.protocol) ?? 'tcp',
+    state: stateNames.get(entry.state) ?? 'NONE',
+    client: { address: addressFromBytes(family, entry.client), port: entry.client_port },
+    virtual: { address: addressFromBytes(family, entry.virtual), port: entry.virtual_port },
+    destination: { address: addressFromBytes(family, entry.destination), port: entry.destination_port },
+    expiresInMs: leftNs > 0n ? Number(leftNs / 1_000_000n) : 0,
+  };
+}
+
+/** `expires` of a connection that a connected socket of the host keeps (NEVER of bpf/lib/abi.h). */
+const never = 0xffff_ffff_ffff_ffffn;
+
+export type Settings = StructValue<typeof layouts.settings>;
+
+/** Sums the per-CPU copies; each copy is rounded up to 8 bytes by the kernel. */
+export function decodeStatistics(bytes: Uint8Array, at: number, cpus: number): Statistics {
+  const sum = { connections: 0n, inPackets: 0n, outPackets: 0n, inBytes: 0n, outBytes: 0n };
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    const copy = decode(layouts.statistics, bytes, at + cpu * layouts.statistics.size);
+    sum.connections += copy.connections;
+    sum.inPackets += copy.in_packets;
+    sum.outPackets += copy.out_packets;
+    sum.inBytes += copy.in_bytes;
+    sum.outBytes += copy.out_bytes;
+  }
+  return sum;
+}

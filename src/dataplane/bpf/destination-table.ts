@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Destinations in the maps: their entries, and the trash where removed ones wait for the end of their connections.
+import { OperationError } from '../../errors.ts';
+import {
+  type Destination,
+  destinationId,
+  type VirtualServiceKey,
+  virtualServiceId,
+} from '../../model/virtual-service.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
+import type { BpfMaps } from './bpf-maps.ts';
+import { decodeDestination, encodeDestination } from './codec.ts';
+import { layouts } from './layouts.ts';
+import { decode } from './struct.ts';
+
+/** A destination's place in the maps. */
+export interface Slot {
+  readonly index: number;
+  readonly service: VirtualServiceKey;
+  readonly serviceId: number;
+  readonly destination: Destination;
+  readonly added: bigint;
+}
+
+interface Removed {
+  readonly slot: Slot;
+  readonly atMs: number;
+}
+
+/** Kernel IPVS keeps a removed destination for 120 s at least, and while connections refer to it. */
+const trashMs = 120_000;
+const reclaimEveryMs = 60_000;
+
+export class DestinationTable {
+  readonly #destinations: BpfMap;
+  readonly #loads: BpfMap;
+  readonly #statistics: BpfMap;
+  readonly #now: () => number;
+  readonly #trash = new Map<string, Removed>();
+  readonly #free: number[] = [];
+  #end = 0;
+  #added = 0n;
+  #reclaimedAtMs: number;
+
+  /** @param now milliseconds of a clock that never goes back */
+  constructor(maps: BpfMaps, now: () => number) {
+    this.#destinations = maps.get('destinations');
+    this.#loads = maps.get('destination_loads');
+    this.#statistics = maps.get('destination_statistics');
+    this.#now = now;
+    this.#reclaimedAtMs = now();
+  }
+
+  /** Takes over what an earlier process wrote. @returns the live destinations by service id, newest first */
+  adopt(): ReadonlyMap<number, readonly Slot[]> {
+    const live = new Map<number, Slot[]>();
+    const used = new Set<number>();
+    for (const { index, isAvailable, ...slot } of readDestinations(this.#destinations)) {
+      used.add(index);
+      this.#end = Math.max(this.#end, index + 1);
+      if (slot.added > this.#added) this.#added = slot.added;
+      if (!isAvailable) this.#trash.set(identity(slot), { slot: { index, ...slot }, atMs: this.#now() });
+      else if (live.get(slot.serviceId)?.push({ index, ...slot }) === undefined)
+        live.set(slot.serviceId, [{ index, ...slot }]);
+    }
+    for (let index = 0; index < this.#end; index++) if (!used.has(index)) this.#free.push(index);
+    for (const slots of live.values()) slots.sort((a, b) => (a.added < b.added ? 1 : -1));
+    return live;
+  }
+
+  /** Writes a new destination, or revives the removed one of the same identity with its connections and counters. */
+  add(service: VirtualServiceKey, serviceId: number, destination: Destination): Slot {
+    const id = identity({ service, destination });
+    const removed = this.#trash.get(id);
+    const index = removed?.slot.index ?? this.#take();
+    const slot = { index, service, serviceId, destination, added: ++this.#added };
+    if (!removed) this.#clear(index);
+    this.#write(slot, true);
+    this.#trash.delete(id);
+    return slot;
+  }
+
+  /** Gives a destination another weight or method, in its place. */
+  edit(slot: Slot, destination: Destination): Slot {
+    const edited = { ...slot, destination };
+    this.#write(edited, true);
+    return edited;
+  }
+
+  /** To the trash: it gets no new connections, and ends those it has as expire_nodest_conn says. */
+  remove(slot: Slot): void {
+    this.#write(slot, false);
+    this.#trash.set(identity(slot), { slot, atMs: this.#now() });
+    if (this.#now() - this.#reclaimedAtMs > reclaimEveryMs) this.#reclaim();
+  }
+
+  #take(): number {
+    if (this.#free.length === 0 && this.#end >= this.#destinations.maxEntries) this.#reclaim();
+    const index = this.#free.pop();
+    if (index !== undefined) return index;
+    if (this.#end >= this.#destinations.maxEntries) {
+      throw new OperationError(
+        'ENOSPC',
+        `The map destinations is full with ${this.#destinations.maxEntries} real servers`,
+      );
+    }
+    return this.#end++;
+  }
+
+  /** Empties the trash of those that have waited long enough and that no connection refers to. */
+  #reclaim(): void {
+    const now = this.#now();
+    this.#reclaimedAtMs = now;
+    for (const [id, { slot, atMs }] of this.#trash) {
+      const key = keyOf(slot.index);
+      const load = this.#loads.lookup(key);
+      if (now - atMs < trashMs || !load || decode(layouts.destination_load, load).total !== 0) continue;
+      this.#destinations.update(key, new Uint8Array(layouts.destination.size));
+      this.#trash.delete(id);
+      this.#free.push(slot.index);
+    }
+  }
+
+  #write(slot: Slot, isAvailable: boolean): void {
+    this.#destinations.update(keyOf(slot.index), encodeDestination({ ...slot, isAvailable }));
+  }
+
+  #clear(index: number): void {
+    const key = keyOf(index);
+    this.#loads.update(key, new Uint8Array(this.#loads.valueSize));
+    this.#statistics.update(key, new Uint8Array(this.#statistics.crossingSize));
+  }
+}
+
+/** All entries in use, those in the trash included. */
+export function* readDestinations(map: BpfMap): Generator<Slot & { readonly isAvailable: boolean }> {
+  for (const { count, keys, values } of map.chunks()) {
+    for (let i = 0; i < count; i++) {
+      const entry = decodeDestination(values, i * map.crossingSize);
+      if (entry) yield { index: keys.readUInt32LE(4 * i), ...entry };
+    }
+  }
+}
+
+function identity(slot: Pick<Slot, 'service' | 'destination'>): string {
+  return `${virtualServiceId(slot.service)} ${destinationId(slot.destination)}`;
+}
+
+function keyOf(index: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(index).buffer);
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Virtual services in the maps: their entries, and their schedulers' tables.
+import { BpvsError, OperationError } from '../../errors.ts';
+import {
+  type VirtualServiceDefinition,
+  type VirtualServiceKey,
+  virtualServiceId,
+} from '../../model/virtual-service.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
+import type { BpfMaps } from './bpf-maps.ts';
+import { decodeService, encodeService, encodeServiceKey, type ServiceTable } from './codec.ts';
+import type { Slot } from './destination-table.ts';
+import { PlaceAllocator } from './place-allocator.ts';
+import { buildTable, moveCursor } from './schedulers.ts';
+
+/** A virtual service as this process knows it. */
+export interface ServiceEntry {
+  definition: VirtualServiceDefinition;
+  readonly id: number;
+  /** Newest first, as the kernel's list. */
+  slots: readonly Slot[];
+  /** Where its table is; undefined until it is first written. */
+  table: { readonly start: number; readonly members: readonly number[]; readonly size: number } | undefined;
+  /** Scheduler that the table in the map was built for; another one begins anew. */
+  builtFor: VirtualServiceDefinition['scheduler'] | undefined;
+}
+
+export class ServiceTableMap {
+  readonly #services: BpfMap;
+  readonly #places: BpfMap;
+  readonly #allocator: PlaceAllocator;
+  readonly #entries = new Map<string, ServiceEntry>();
+  readonly #freeIds: number[] = [];
+  #nextId = 0;
+
+  /** @param now milliseconds of a clock that never goes back */
+  constructor(maps: BpfMaps, now: () => number) {
+    this.#services = maps.get('services');
+    this.#places = maps.get('places');
+    this.#allocator = new PlaceAllocator(this.#places.maxEntries, now);
+  }
+
+  get(key: VirtualServiceKey): ServiceEntry | undefined {
+    return this.#entries.get(virtualServiceId(key));
+  }
+
+  entries(): Iterable<ServiceEntry> {
+    return this.#entries.values();
+  }
+
+  /** Takes over what an earlier process wrote. @param slotsOf the live destinations by service id, newest first */
+  adopt(slotsOf: ReadonlyMap<number, readonly Slot[]>): void {
+    const ids = new Set<number>();
+    const regions: { start: number; words: number }[] = [];
+    for (const [key, value] of this.#services.entries()) {
+      const { id, table, tableSize, ...definition } = decodeService(key, value);
+      const slots = slotsOf.get(id) ?? [];
+      const members = slots.map((slot) => slot.index);
+      this.#entries.set(virtualServiceId(definition), {
+        definition,
+        id,
+        slots,
+        table: { start: table, members, size: tableSize },
+        builtFor: definition.scheduler,
+      });
+      ids.add(id);
+      regions.push({ start: table, words: 1 + tableSize });
+    }
+    this.#allocator.adopt(regions);
+    this.#nextId = Math.max(-1, ...ids) + 1;
+    for (let id = 0; id < this.#nextId; id++) if (!ids.has(id)) this.#freeIds.push(id);
+  }
+
+  /** A new service without destinations, known here only until it is written. */
+  add(definition: VirtualServiceDefinition): ServiceEntry {
+    if (this.#entries.size >= this.#services.maxEntries) {
+      throw new OperationError(
+        'ENOSPC',
+        `The map services is full with ${this.#services.maxEntries} virtual services`,
+      );
+    }
+    const id = this.#freeIds.pop() ?? this.#nextId++;
+    const entry: ServiceEntry = { definition, id, slots: [], table: undefined, builtFor: undefined };
+    this.#entries.set(virtualServiceId(definition), entry);
+    return entry;
+  }
+
+  delete(entry: ServiceEntry): void {
+    this.#services.delete(encodeServiceKey(entry.definition));
+    if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
+    this.#entries.delete(virtualServiceId(entry.definition));
+    this.#freeIds.push(entry.id);
+  }
+
+  /** Writes a service so that packets see either all that was or all that is: a new table first, the entry that points to it last. */
+  write(entry: ServiceEntry): void {
+    const { definition, table: old } = entry;
+    const members = entry.slots.map((slot) => slot.index);
+    const table = buildTable(
+      definition.scheduler,
+      entry.slots.map(({ index, destination }) => ({ index, weight: destination.weight })),
+    );
+    const words = new Uint32Array(1 + table.length);
+    words[0] = this.#state(entry, members);
+    words.set(table, 1);
+    const start = this.#allocator.take(words.length);
+    if (start === undefined) {
+      throw new OperationError(
+        'ENOSPC',
+        `The map places is full: no room for the table of ${virtualServiceId(definition)}`,
+      );
+    }
+    const indexes = Uint32Array.from(words, (_, i) => start + i);
+    this.#places.updateBatch(new Uint8Array(indexes.buffer), new Uint8Array(words.buffer), words.length);
+    this.#writeEntry(
+      definition,
+      { id: entry.id, table: start, tableSize: table.length },
+      start,
+      words.length,
+    );
+    entry.table = { start, members, size: table.length };
+    entry.builtFor = definition.scheduler;
+    if (old) this.#allocator.retire(old.start, 1 + old.size);
+  }
+
+  #writeEntry(definition: VirtualServiceDefinition, where: ServiceTable, start: number, words: number): void {
+    try {
+      this.#services.update(encodeServiceKey(definition), encodeService(definition, where));
+    } catch (error) {
+      this.#allocator.retire(start, words);
+      throw error instanceof BpvsError && error.code === 'E2BIG'
+        ? new OperationError(
+            'ENOSPC',
+            `The map services is full with ${this.#services.maxEntries} virtual services`,
+            { cause: error },
+          )
+        : error;
+    }
+  }
+
+  /** The scheduler's state word for the new table. */
+  #state({ definition, table, builtFor }: ServiceEntry, members: readonly number[]): number {
+    if (definition.scheduler !== 'rr' || builtFor !== 'rr' || !table) return 0;
+    const value = this.#places.lookup(new Uint8Array(Uint32Array.of(table.start).buffer));
+    return moveCursor(value?.readUInt32LE() ?? 0, table.members, members);
+  }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading the maps: what ipvsadm's listings need, with or without a daemon.
+import type { Connection } from '../../model/connection.ts';
+import { addStatistics, noRates, noStatistics } from '../../model/statistics.ts';
+import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
+import type { DataPlaneView, DestinationStatus, VirtualServiceStatus } from '../data-plane.ts';
+import { BpfMaps, onlyKey } from './bpf-maps.ts';
+import { decodeConnection, decodeService, decodeStatistics, reasonNames, type Settings } from './codec.ts';
+import { readDestinations } from './destination-table.ts';
+import { layouts } from './layouts.ts';
+import { decode } from './struct.ts';
+
+/** Opens the maps pinned under a folder for reading. Throws EnvironmentError where nothing is pinned, LayoutError. */
+export function openBpfView(pinDirectory: string): BpfView {
+  return new BpfView(BpfMaps.openPinned(pinDirectory));
+}
+
+export class BpfView implements DataPlaneView {
+  readonly #maps: BpfMaps;
+
+  /** Takes the maps over: closing the view closes them. */
+  constructor(maps: BpfMaps) {
+    this.#maps = maps;
+  }
+
+  get connectionTableSize(): number {
+    return this.#maps.get('connections').maxEntries;
+  }
+
+  services(): readonly VirtualServiceStatus[] {
+    const destinations = this.#destinationsByService();
+    return [...this.#maps.get('services').entries()].map(([key, value]) => {
+      const { id, table, tableSize, ...definition } = decodeService(key, value);
+      const own = destinations.get(id) ?? [];
+      return {
+        ...definition,
+        destinations: own.filter((entry) => entry.isAvailable).map((entry) => entry.status),
+        statistics: own.reduce((sum, entry) => addStatistics(sum, entry.status.statistics), noStatistics),
+        rates: noRates,
+      };
+    });
+  }
+
+  *connections(): Generator<Connection> {
+    const map = this.#maps.get('connections');
+    const settings = this.#settings();
+    const now = this.now();
+    let left = this.#shared().used_connections;
+    for (const { count, values } of map.chunks()) {
+      for (let i = 0; i < count && left > 0; i++, left--) {
+        const connection = decodeConnection(values, i * map.crossingSize, now, settings);
+        if (connection) yield connection;
+      }
+      if (left <= 0) return;
+    }
+  }
+
+  /** The programs' clock, nanoseconds: CLOCK_MONOTONIC, or the virtual one of tests. */
+  now(): bigint {
+    return this.#shared().virtual_now || process.hrtime.bigint();
+  }
+
+  /** Packets by reason, by the names of enum reason. */
+  reasons(): ReadonlyMap<string, bigint> {
+    const counts = new Map<string, bigint>();
+    for (const [key, value] of this.#maps.get('reasons').entries()) {
+      const perCpu = new BigUint64Array(value.buffer, value.byteOffset, value.length / 8);
+      const name = reasonNames[key.readUInt32LE()];
+      if (name !== undefined)
+        counts.set(
+          name,
+          perCpu.reduce((sum, count) => sum + count, 0n),
+        );
+    }
+    return counts;
+  }
+
+  close(): void {
+    this.#maps.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #settings(): Settings {
+    return decode(layouts.settings, this.#only('settings'));
+  }
+
+  #shared() {
+    return decode(layouts.shared, this.#only('shared'));
+  }
+
+  #only(name: 'settings' | 'shared'): Uint8Array {
+    const map = this.#maps.get(name);
+    return map.lookup(onlyKey) ?? new Uint8Array(map.valueSize);
+  }
+
+  /** In the order of their adding. */
+  #destinationsByService(): ReadonlyMap<
+    number,
+    readonly { isAvailable: boolean; status: DestinationStatus }[]
+  > {
+    const numbers = this.#numbers();
+    const slots = [...readDestinations(this.#maps.get('destinations'))].sort((a, b) =>
+      a.added < b.added ? -1 : 1,
+    );
+    const byService = new Map<number, { isAvailable: boolean; status: DestinationStatus }[]>();
+    for (const { index, serviceId, destination, isAvailable } of slots) {
+      const entry = { isAvailable, status: { ...destination, ...numbers(index) } };
+      const own = byService.get(serviceId);
+      if (own) own.push(entry);
+      else byService.set(serviceId, [entry]);
+    }
+    return byService;
+  }
+
+  /** A destination's numbers by its index. */
+  #numbers(): (
+    index: number,
+  ) => Omit<DestinationStatus, keyof import('../../model/virtual-service.ts').Destination> {
+    const loads = this.#maps.get('destination_loads');
+    const statistics = this.#maps.get('destination_statistics');
+    const cpus = possibleCpus();
+    return (index) => {
+      const load = decode(layouts.destination_load, lookup(loads, index));
+      return {
+        activeConnections: load.active,
+        inactiveConnections: Math.max(load.total - load.active, 0),
+        statistics: decodeStatistics(lookup(statistics, index), 0, cpus),
+        rates: noRates,
+      };
+    };
+  }
+}
+
+function lookup(map: BpfMap, index: number): Uint8Array {
+  return map.lookup(new Uint8Array(Uint32Array.of(index).buffer)) ?? new Uint8Array(map.crossingSize);
+}
