@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Building and taking apart whole frames; its checksums are computed afresh, from nothing that BPVS computes.
+import {
+  type Address,
+  addressBytes,
+  addressFamily,
+  addressFromBytes,
+  type Family,
+} from '../../src/model/address.ts';
+
+export const macClient = '02:00:00:00:00:01';
+export const macNode = '02:00:00:00:00:02';
+
+/** Letters as tcpdump's and the recordings': S, A, F, R, P, U. */
+export type TcpFlags = string;
+
+export interface PacketDescription {
+  readonly source: Address;
+  readonly destination: Address;
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  readonly flags?: TcpFlags;
+  readonly payload?: Uint8Array;
+  /** A UDP datagram that carries no checksum. */
+  readonly hasNoChecksum?: boolean;
+  /** IPv4 options, a multiple of 4 bytes. */
+  readonly options?: Uint8Array;
+  /** IPv4 flags and fragment offset, as in the header. */
+  readonly fragment?: number;
+  readonly sourceMac?: string;
+  readonly destinationMac?: string;
+  readonly hopLimit?: number;
+}
+
+const protocolNumbers = { tcp: 6, udp: 17, icmp: 1 } as const;
+const flagBits: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32 };
+
+/** The Internet checksum (RFC 1071) of the bytes, folded and complemented. */
+export function checksum(...parts: readonly Uint8Array[]): number {
+  let sum = 0;
+  for (const part of parts) {
+    for (let i = 0; i < part.length; i += 2) sum += ((part[i] ?? 0) << 8) | (part[i + 1] ?? 0);
+  }
+  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
+  return ~sum & 0xffff;
+}
+
+/** An Ethernet frame with all lengths and checksums right. */
+export function buildPacket(description: PacketDescription): Uint8Array {
+  const family = addressFamily(description.source);
+  const transport = buildTransport(description, family);
+  const network = family === 4 ? buildIpv4(description, transport) : buildIpv6(description, transport);
+  const ethernet = new Uint8Array(14);
+  ethernet.set(macBytes(description.destinationMac ?? macNode), 0);
+  ethernet.set(macBytes(description.sourceMac ?? macClient), 6);
+  ethernet.set(family === 4 ? [0x08, 0x00] : [0x86, 0xdd], 12);
+  return join(ethernet, network, transport);
+}
+
+function buildTransport(description: PacketDescription, family: Family): Uint8Array {
+  const {
+    protocol,
+    sourcePort = 0,
+    destinationPort = 0,
+    flags = '',
+    payload = new Uint8Array(),
+  } = description;
+  const headerLength = { tcp: 20, udp: 8, icmp: 8 }[protocol];
+  const bytes = new Uint8Array(headerLength + payload.length);
+  const view = new DataView(bytes.buffer);
+  bytes.set(payload, headerLength);
+  if (protocol === 'icmp') {
+    bytes[0] = 8;
+    view.setUint16(2, checksum(bytes));
+    return bytes;
+  }
+  view.setUint16(0, sourcePort);
+  view.setUint16(2, destinationPort);
+  if (protocol === 'tcp') {
+    view.setUint32(4, 1);
+    view.setUint32(8, flags.includes('A') ? 1 : 0);
+    bytes[12] = 5 << 4;
+    bytes[13] = [...flags].reduce((bits, flag) => bits | (flagBits[flag] ?? 0), 0);
+    view.setUint16(14, 64240);
+  } else view.setUint16(4, bytes.length);
+  if (protocol === 'udp' && description.hasNoChecksum) return bytes;
+  const sum = checksum(pseudoHeader(description, family, bytes.length), bytes);
+  view.setUint16(protocol === 'tcp' ? 16 : 6, protocol === 'udp' && sum === 0 ? 0xffff : sum);
+  return bytes;
+}
+
+function buildIpv4(description: PacketDescription, transport: Uint8Array): Uint8Array {
+  const options = description.options ?? new Uint8Array();
+  const bytes = new Uint8Array(20 + options.length);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = 0x40 | (bytes.length / 4);
+  view.setUint16(2, bytes.length + transport.length);
+  view.setUint16(4, 0x1234);
+  view.setUint16(6, description.fragment ?? 0x4000);
+  bytes[8] = description.hopLimit ?? 64;
+  bytes[9] = protocolNumbers[description.protocol];
+  bytes.set(addressBytes(description.source).subarray(0, 4), 12);
+  bytes.set(addressBytes(description.destination).subarray(0, 4), 16);
+  bytes.set(options, 20);
+  view.setUint16(10, checksum(bytes));
+  return bytes;
+}
+
+function buildIpv6(description: PacketDescription, transport: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(40);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = 0x60;
+  view.setUint16(4, transport.length);
+  bytes[6] = protocolNumbers[description.protocol];
+  bytes[7] = description.hopLimit ?? 64;
+  bytes.set(addressBytes(description.source), 8);
+  bytes.set(addressBytes(description.destination), 24);
+  return bytes;
+}
+
+function pseudoHeader(description: PacketDescription, family: Family, length: number): Uint8Array {
+  const size = family === 4 ? 4 : 16;
+  const tail = new Uint8Array(family === 4 ? 4 : 8);
+  const view = new DataView(tail.buffer);
+  if (family === 4) view.setUint16(2, length);
+  else view.setUint32(0, length);
+  tail[family === 4 ? 1 : 7] = protocolNumbers[description.protocol];
+  const { source, destination } = description;
+  return join(addressBytes(source).subarray(0, size), addressBytes(destination).subarray(0, size), tail);
+}
+
+/** A frame's tuple as text, for failures that a person reads: "tcp 10.0.0.1:80 > 10.0.0.2:4000 SA". */
+export function printPacket(frame: Uint8Array): string {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  const family = view.getUint16(12) === 0x0800 ? 4 : 6;
+  const network = frame.subarray(14);
+  const headerLength = family === 4 ? ((network[0] ?? 0) & 15) * 4 : 40;
+  const number = network[family === 4 ? 9 : 6];
+  const [source, destination] =
+    family === 4
+      ? [addressFromBytes(4, network.subarray(12)), addressFromBytes(4, network.subarray(16))]
+      : [addressFromBytes(6, network.subarray(8)), addressFromBytes(6, network.subarray(24))];
+  const transport = network.subarray(headerLength);
+  if (number !== 6 && number !== 17) {
+    return `protocol ${number} ${source} > ${destination} type ${transport[0]} code ${transport[1]}`;
+  }
+  const port = (at: number) => ((transport[at] ?? 0) << 8) | (transport[at + 1] ?? 0);
+  const bits = transport[13] ?? 0;
+  const flags = Object.entries(flagBits)
+    .filter(([, bit]) => number === 6 && bits & bit)
+    .map(([flag]) => flag);
+  const name = number === 6 ? 'tcp' : 'udp';
+  return `${name} ${source}.${port(0)} > ${destination}.${port(2)} ${flags.join('')}`;
+}
+
+function macBytes(text: string): number[] {
+  return text.split(':').map((part) => Number.parseInt(part, 16));
+}
+
+export function join(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// A BPF data plane without pins or devices, whose packets are test runs and whose time stands still.
+import { existsSync } from 'node:fs';
+import { BpfDataPlane } from '../../src/dataplane/bpf/bpf-data-plane.ts';
+import { onlyKey } from '../../src/dataplane/bpf/bpf-maps.ts';
+import { layouts } from '../../src/dataplane/bpf/layouts.ts';
+import { type BpfOptions, defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
+import { parseAddressPort } from '../../src/model/address.ts';
+import type { Operation } from '../../src/model/operation.ts';
+import type { SchedulerFlag, SchedulerName } from '../../src/model/scheduler.ts';
+import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
+
+/** What a hook said about a packet, and the packet as it left it. */
+export interface Outcome {
+  readonly verdict: 'pass' | 'drop' | 'redirect';
+  readonly packet: Uint8Array;
+}
+
+/** include/uapi/linux/pkt_cls.h: TC_ACT_UNSPEC, TC_ACT_SHOT, TC_ACT_REDIRECT. */
+const verdicts = new Map<number, Outcome['verdict']>([
+  [0xffff_ffff, 'pass'],
+  [2, 'drop'],
+  [7, 'redirect'],
+]);
+
+const testSizes = {
+  services: 1024,
+  destinations: 4096,
+  places: 65_536,
+  connections: 65_536,
+  halfOpen: 16_384,
+};
+
+/** Why programs cannot be run on this machine, or undefined. */
+export function missingForBpf(): string | undefined {
+  if (process.getuid?.() !== 0) return 'running BPF programs needs root';
+  if (!existsSync('/sys/kernel/btf/vmlinux')) return 'this kernel has no BTF';
+  return undefined;
+}
+
+export class TestPlane implements Disposable {
+  readonly plane: BpfDataPlane;
+
+  constructor(options: Partial<BpfOptions> = {}) {
+    this.plane = BpfDataPlane.open({
+      sizes: testSizes,
+      timeouts: defaultTimeouts,
+      expireNodestConn: false,
+      connReuseMode: 1,
+      hasVirtualClock: true,
+      ...options,
+    });
+    this.advance(1000);
+  }
+
+  /** Adds a virtual service and its destinations, in this order. Throws the first failure. */
+  serve(
+    protocol: Protocol,
+    at: string,
+    destinations: readonly (string | { readonly at: string; readonly weight: number })[],
+    options: {
+      scheduler?: SchedulerName;
+      flags?: readonly SchedulerFlag[];
+      noDestination?: 'reject' | 'drop';
+    } = {},
+  ): VirtualServiceKey {
+    const { scheduler = 'rr', flags = [], noDestination = 'reject' } = options;
+    const service = { protocol, ...socketAddress(at) };
+    this.apply(
+      { do: 'add-service', service: { ...service, scheduler, schedulerFlags: flags, noDestination } },
+      ...destinations.map((entry): Operation => {
+        const { at, weight } = typeof entry === 'string' ? { at: entry, weight: 1 } : entry;
+        const destination = { ...socketAddress(at), weight, forwarding: 'masq' as const };
+        return { do: 'add-destination', service, destination };
+      }),
+    );
+    return service;
+  }
+
+  apply(...operations: readonly Operation[]): void {
+    const [failure] = this.plane.apply(operations);
+    if (failure) throw failure.error;
+  }
+
+  /** @param context struct __sk_buff, for what a packet carries beside its bytes */
+  ingress(packet: Uint8Array, flags = 0): Outcome {
+    return this.#run('tc_ingress', packet, flags);
+  }
+
+  egress(packet: Uint8Array, flags = 0): Outcome {
+    return this.#run('tc_egress', packet, flags);
+  }
+
+  /** Moves the clock on and lets the sweep see all connections. */
+  advance(seconds: number): void {
+    const shared = this.plane.programs.maps.get('shared');
+    const value = shared.lookup(onlyKey);
+    if (!value) throw new Error('the map shared is empty');
+    const offset = layouts.shared.fields.virtual_now.offset;
+    value.writeBigUInt64LE(value.readBigUInt64LE(offset) + BigInt(Math.round(seconds * 1e9)), offset);
+    shared.update(onlyKey, value);
+    this.plane.programs.run('sweep');
+  }
+
+  reason(name: string): bigint {
+    return this.plane.view.reasons().get(name) ?? 0n;
+  }
+
+  [Symbol.dispose](): void {
+    this.plane.close();
+  }
+
+  #run(program: string, packet: Uint8Array, flags: number): Outcome {
+    const { returnValue, data } = this.plane.programs.program(program).testRun({ data: packet, flags });
+    const verdict = verdicts.get(returnValue);
+    if (!verdict) throw new Error(`${program} returned ${returnValue}`);
+    return { verdict, packet: new Uint8Array(data) };
+  }
+}
+
+export function socketAddress(text: string): { address: string; port: number } {
+  const parsed = parseAddressPort(text);
+  if (!parsed) throw new TypeError(`Expected ADDRESS:PORT but received ${text}`);
+  return parsed;
+}
