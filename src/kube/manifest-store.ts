@@ -27,13 +27,16 @@ interface KnownFile {
 
 export class ManifestStore {
   readonly #directory: string;
+  readonly #now: () => number;
   readonly #files = new Map<string, KnownFile>();
   #duplicates: readonly string[] = [];
   #objects: ClusterObjects = nothing;
   #isFirst = true;
 
-  constructor(directory: string) {
+  /** `now` tells the time that files are stamped with, in milliseconds since 1970. */
+  constructor(directory: string, now: () => number = Date.now) {
     this.#directory = directory;
+    this.#now = now;
   }
 
   /**
@@ -84,7 +87,7 @@ export class ManifestStore {
       const { ino, size, mtimeNs, ctimeNs, mtimeMs } = statSync(join(this.#directory, name), {
         bigint: true,
       });
-      const ageMs = Date.now() - Number(mtimeMs);
+      const ageMs = this.#now() - Number(mtimeMs);
       return { signature: `${ino} ${size} ${mtimeNs} ${ctimeNs}`, isSettled: ageMs < 0 || ageMs >= settleMs };
     } catch {
       return undefined;

@@ -8,12 +8,7 @@ import type { Warning } from './desired-state.ts';
  * services, not even for external IPs. Source: the watches and the change tracker of kube-proxy.
  */
 export function isServed(service: ServiceObject): boolean {
-  return (
-    !service.hasOtherProxy &&
-    !service.isHeadless &&
-    service.type !== 'ExternalName' &&
-    service.clusterIps.length > 0
-  );
+  return wantsClusterIp(service) && service.clusterIps.length > 0;
 }
 
 /** Who manages a slice has no meaning; only the labels do. */
@@ -23,15 +18,14 @@ export function isUsable(slice: EndpointSliceObject): boolean {
 
 /** Outside a cluster nobody fills in cluster IPs, so that one forgotten is worth a word. */
 export function servedWarnings(service: ServiceObject): readonly Warning[] {
-  const isForgotten =
-    !service.hasOtherProxy &&
-    !service.isHeadless &&
-    service.type !== 'ExternalName' &&
-    service.clusterIps.length === 0;
-  if (!isForgotten) return [];
+  if (!wantsClusterIp(service) || service.clusterIps.length > 0) return [];
   return [{ service: serviceId(service), message: 'spec.clusterIP is empty: nothing is served' }];
 }
 
 export function serviceId(service: ServiceObject): string {
   return `${service.namespace}/${service.name}`;
+}
+
+function wantsClusterIp(service: ServiceObject): boolean {
+  return !service.hasOtherProxy && !service.isHeadless && service.type !== 'ExternalName';
 }

@@ -167,8 +167,10 @@ test('of an object in two files the one in the file whose name sorts first count
   assert.deepEqual(followed.problems, [
     'b.yaml: Service default/web: metadata.name: already defined in a.yaml, which counts',
   ]);
+  followed.write('c.yaml', service('dns', '10.96.0.10'));
+  await followed.untilServices('dns 10.96.0.10', 'web 10.96.0.81');
   rmSync(join(followed.path, 'a.yaml'));
-  await followed.untilServices('web 10.96.0.82');
+  await followed.untilServices('dns 10.96.0.10', 'web 10.96.0.82');
   assert.equal(followed.problems.length, 1);
 });
 

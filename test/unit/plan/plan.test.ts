@@ -116,6 +116,23 @@ test('of two copies of an endpoint the ready one counts, whatever the order of t
   }
 });
 
+test('of two copies of an endpoint the one that is not terminating counts, even if it is not ready', () => {
+  const copies = [{ ready: true, terminating: true }, { ready: false }];
+  for (const order of [copies, copies.toReversed()]) {
+    const slice = sliceManifest(order.map((conditions) => endpoint(podOne.v4, conditions)));
+    assert.deepEqual(destinations([slice]), []);
+  }
+});
+
+test('slices that are labelled as headless, or name no service, are left out', () => {
+  const labelled = (labels: Record<string, string>) =>
+    sliceManifest([endpoint(podOne.v4)], { metadata: { name: 'web-b', labels } });
+  const name = { 'kubernetes.io/service-name': 'web' };
+  assert.deepEqual(destinations([labelled(name)]), ['10.244.1.2:8080']);
+  assert.deepEqual(destinations([labelled({ ...name, 'service.kubernetes.io/headless': '' })]), []);
+  assert.deepEqual(destinations([labelled({})]), []);
+});
+
 test('the older service keeps a front end that two claim, and the other loses only that', () => {
   const claim = (name: string, clusterIP: string, creationTimestamp?: string) =>
     serviceManifest({ clusterIP, externalIPs: [externalWeb.v4] }, { metadata: { name, creationTimestamp } });
