@@ -4,14 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LayoutError, SystemError } from '../../../src/errors.ts';
 import { openObject } from '../../../src/native/bpf-object.ts';
-import { compileSample } from './sample.ts';
+import { compileSample, u32 } from './sample.ts';
 
 const path = compileSample();
-
-/** The four or eight bytes of a number as the machine stores it. */
-function u32(value: number): Buffer {
-  return Buffer.from(Uint32Array.of(value).buffer);
-}
 
 test('layout gives each field its offset, size and kind, those of unnamed unions as their parent’s', () => {
   using object = openObject(path);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiles the addon's sample object, and gives directories for files and pins that go away with the test file.
-import { execFileSync } from 'node:child_process';
+// Compiles the addon's sample object, and gives directories and a network namespace that go away with the test file.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after } from 'node:test';
+import { basename, join } from 'node:path';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { isBpf, mountBpf } from '../../../src/native/bpf-filesystem.ts';
 
@@ -31,4 +32,28 @@ export function compileSample(): string {
   const includes = `-I/usr/include/${machine}-linux-gnu`;
   execFileSync('clang-19', ['-O2', '-g', '-target', 'bpf', includes, '-c', source, '-o', object]);
   return object;
+}
+
+/** The four bytes of a number as this machine stores it. */
+export function u32(value: number): Buffer {
+  return Buffer.from(Uint32Array.of(value).buffer);
+}
+
+/** Runs a test file's tests in a network namespace of their own: the file runs once more, as a child in there. */
+export function inNetworkNamespace(file: string, defineTests: () => void): void {
+  if (process.env.BPVS_TEST_NAMESPACE !== undefined) {
+    defineTests();
+    return;
+  }
+  test(`${basename(file)} passes in a network namespace of its own`, () => {
+    const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
+    const env = { ...inherited, BPVS_TEST_NAMESPACE: 'yes' };
+    const run = spawnSync('unshare', ['--net', process.execPath, file], { env, encoding: 'utf8' });
+    assert.equal(run.status, 0, `${run.error ?? ''}${run.stdout}${run.stderr}`);
+  });
+}
+
+/** Runs ip(8) and returns what it prints. */
+export function ip(command: string): string {
+  return execFileSync('ip', command.split(' '), { encoding: 'utf8' });
 }
