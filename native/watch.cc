@@ -114,12 +114,13 @@ void Watch::OnReadable(uv_poll_t *poll, int status, int)
 	auto *watch = static_cast<Watch *>(poll->data);
 	Napi::HandleScope scope(watch->env_);
 	try {
-		if (status < 0)
-			ThrowSystemError(watch->env_, "uv_poll", status);
 		watch->Read();
 	} catch (const Napi::Error &error) {
 		watch->Call(watch->env_.Undefined(), error.Value());
 	}
+	/* An overrun is a pending error of the socket: libuv stops polling then, though reading clears it. */
+	if (status < 0 && !watch->is_closing_)
+		uv_poll_start(poll, UV_READABLE, OnReadable);
 }
 
 class NetworkWatch : public Napi::ObjectWrap<NetworkWatch> {

@@ -48,7 +48,10 @@ export class BpfLink implements Disposable {
     return new BpfLink(addon.openPinnedLink(path));
   }
 
-  /** Attaches behind the programs already there. Throws SystemError: EINVAL before Linux 6.6. */
+  /**
+   * Attaches behind the programs already there. Throws SystemError: EEXIST when this program is already there, ENODEV without
+   * the device, EINVAL before Linux 6.6.
+   */
   static attachTcx(program: BpfProgram, ifindex: number, direction: Direction): BpfLink {
     return new BpfLink(addon.createLink(program.native, ifindex, attachTypes[direction], 0));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links to devices and control groups, and classifiers on a clsact qdisc.
 import assert from 'node:assert/strict';
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { attachTc, BpfLink, detachTc, queryTc, xdpFlags } from '../../../src/native/bpf-link.ts';
@@ -37,11 +37,13 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.throws(() => link.update(grow), { code: 'ENOLINK' });
   });
 
-  test('both directions of a device take several tcx links', () => {
+  test('a device takes several programs by tcx, each of them once a direction', () => {
     const ifindex = makeDevice('several');
+    using grow = object.program('grow');
     using pass = object.program('pass');
-    using first = BpfLink.attachTcx(pass, ifindex, 'ingress');
+    using first = BpfLink.attachTcx(grow, ifindex, 'ingress');
     using second = BpfLink.attachTcx(pass, ifindex, 'ingress');
+    assert.throws(() => BpfLink.attachTcx(pass, ifindex, 'ingress'), { code: 'EEXIST' });
     using third = BpfLink.attachTcx(pass, ifindex, 'egress');
     assert.equal(first.info().attachType, 46);
     assert.equal(second.info().attachType, 46);
@@ -73,7 +75,7 @@ inNetworkNamespace(import.meta.filename, () => {
   });
 
   test('a device has one XDP link, the next one is refused as busy', () => {
-    const ifindex = makeDevice('xdp');
+    const ifindex = makeDevice('express');
     using drop = object.program('drop');
     using link = BpfLink.attachXdp(drop, ifindex, xdpFlags.generic);
     const { id } = link.info();
@@ -86,7 +88,8 @@ inNetworkNamespace(import.meta.filename, () => {
   });
 
   test('a control group takes a program by section name', () => {
-    const cgroup = `/sys/fs/cgroup/bpvs-native-${process.pid}`;
+    const root = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/mounts', 'utf8'))?.[1];
+    const cgroup = `${root}/bpvs-native-${process.pid}`;
     mkdirSync(cgroup);
     after(() => rmdirSync(cgroup));
     using allow = object.program('allow');

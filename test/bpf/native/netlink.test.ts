@@ -60,10 +60,10 @@ inNetworkNamespace(import.meta.filename, () => {
   });
 
   test('the list of addresses has each family’s own addresses', () => {
-    ip('link add dummy type dummy');
-    ip('address add 192.0.2.1 peer 192.0.2.9/32 dev dummy');
-    ip('address add 2001:db8::1/64 dev dummy nodad preferred_lft 0');
-    const ifindex = linkOf('dummy').index;
+    ip('link add own type veth peer name own-peer');
+    ip('address add 192.0.2.1 peer 192.0.2.9/32 dev own');
+    ip('address add 2001:db8::1/64 dev own nodad preferred_lft 0');
+    const ifindex = linkOf('own').index;
     const found = listAddresses().filter((address) => address.ifindex === ifindex);
     assert.deepEqual(
       found.map(({ family, address, prefixLength, scope, isDeprecated }) => ({
@@ -84,7 +84,7 @@ inNetworkNamespace(import.meta.filename, () => {
         },
       ],
     );
-    ip('link delete dummy');
+    ip('link delete own');
   });
 
   test('a veth that appears, gets an address and goes is told in that order', async () => {
@@ -130,8 +130,8 @@ inNetworkNamespace(import.meta.filename, () => {
     const event = next(
       (candidate): candidate is LinkRecord & { event: 'link' } => candidate.event === 'link',
     );
-    ip('link add closing type dummy');
-    assert.equal((await event).kind, 'dummy');
+    ip('link add closing type veth peer name closing-peer');
+    assert.equal((await event).kind, 'veth');
     ip('link delete closing');
   });
 
@@ -139,7 +139,7 @@ inNetworkNamespace(import.meta.filename, () => {
     const overrun = next(
       (candidate): candidate is NetworkEvent & { event: 'overrun' } => candidate.event === 'overrun',
     );
-    const commands = Array.from({ length: 400 }, (_, i) => `link add storm${i} type dummy\n`);
+    const commands = Array.from({ length: 1000 }, (_, i) => `link set lo mtu ${10_000 + i}\n`);
     spawnSync('ip', ['-batch', '-'], { input: commands.join('') });
     assert.deepEqual(await overrun, { event: 'overrun' });
   });

@@ -48,7 +48,11 @@ export function inNetworkNamespace(file: string, defineTests: () => void): void 
   test(`${basename(file)} passes in a network namespace of its own`, () => {
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     const env = { ...inherited, BPVS_TEST_NAMESPACE: 'yes' };
-    const run = spawnSync('unshare', ['--net', process.execPath, file], { env, encoding: 'utf8' });
+    const run = spawnSync('unshare', ['--net', process.execPath, file], {
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
     assert.equal(run.status, 0, `${run.error ?? ''}${run.stdout}${run.stderr}`);
   });
 }
