@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// bpvs run: the daemon.
+import { hostname } from 'node:os';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { DeviceHook } from '../../dataplane/bpf/attachments.ts';
+import { isClientDevice, parseDevices } from '../../dataplane/bpf/devices.ts';
+import { defaultSizes, defaultTimeouts, type TableSizes } from '../../dataplane/bpf/options.ts';
+import type { SchedulerName } from '../../model/scheduler.ts';
+import { findCgroupRoot } from '../cgroup.ts';
+import type { DaemonOptions } from '../daemon.ts';
+import { createLog } from '../log.ts';
+import { type CommandOutput, pinDirectoryOption } from './common.ts';
+
+interface RunOptions {
+  readonly manifests: string;
+  readonly node: string;
+  readonly devices?: string;
+  readonly cgroup?: string;
+  readonly pinDir: string;
+  readonly attach: DeviceHook;
+  readonly scheduler: SchedulerName;
+  readonly maxConnections: number;
+  readonly tcpTimeout: number;
+  readonly tcpfinTimeout: number;
+  readonly udpTimeout: number;
+}
+
+/** Runs until SIGTERM or SIGINT, which leave data plane and attachments in place. */
+export function runCommand(io: CommandOutput): Command {
+  const { tcpSeconds, tcpFinSeconds, udpSeconds } = defaultTimeouts;
+  return new Command('run')
+    .description('serve the Services of a folder of manifests on this node, following its changes')
+    .requiredOption('--manifests <dir>', 'folder of Service, EndpointSlice and Node manifests')
+    .option('--node <name>', 'name of this node', hostname())
+    .option(
+      '--devices <names>',
+      'devices that clients use, as names or globs joined by commas; !name leaves one out ' +
+        '(default: veth, netkit, physical, bond, vlan and vxlan devices)',
+    )
+    .option('--cgroup <path>', 'control group (version 2) whose processes are clients (default: the root)')
+    .addOption(pinDirectoryOption())
+    .addOption(
+      new Option('--attach <how>', 'how to attach to devices; auto: tcx, or clsact before Linux 6.6')
+        .choices(['auto', 'tcx', 'clsact'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--scheduler <name>', 'scheduler of all virtual services')
+        .choices(['rr', 'sh', 'dh'])
+        .default('rr'),
+    )
+    .option(
+      '--max-connections <n>',
+      'connections that fit, fixed when the maps are first made',
+      wholeNumber,
+      defaultSizes.connections,
+    )
+    .option('--tcp-timeout <seconds>', 'idle established TCP connections', wholeNumber, tcpSeconds)
+    .option('--tcpfin-timeout <seconds>', 'TCP connections after a FIN', wholeNumber, tcpFinSeconds)
+    .option('--udp-timeout <seconds>', 'idle UDP connections', wholeNumber, udpSeconds)
+    .action((options: RunOptions) => run(daemonOptions(options), io));
+}
+
+async function run(options: DaemonOptions, io: CommandOutput): Promise<void> {
+  const { Daemon } = await import('../daemon.ts');
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => end());
+  await using daemon = await Daemon.start(options, createLog(io.stderr));
+  io.stdout(`bpvs: ready, ${daemon.services} virtual services, ${daemon.devices} devices\n`);
+  const alive = setInterval(() => {}, 1 << 30); // the daemon's own timers may all be unreferenced
+  await ended;
+  clearInterval(alive);
+}
+
+function daemonOptions(options: RunOptions): DaemonOptions {
+  return {
+    manifests: options.manifests,
+    node: options.node,
+    cgroup: options.cgroup ?? findCgroupRoot(),
+    isClientDevice: options.devices === undefined ? isClientDevice : parseDevices(options.devices),
+    deviceHook: options.attach,
+    scheduler: options.scheduler,
+    bpf: {
+      pinDirectory: options.pinDir,
+      sizes: sizesFor(options.maxConnections),
+      timeouts: {
+        tcpSeconds: options.tcpTimeout,
+        tcpFinSeconds: options.tcpfinTimeout,
+        udpSeconds: options.udpTimeout,
+      },
+      expireNodestConn: true,
+      connReuseMode: 1,
+      hasVirtualClock: false,
+    },
+  };
+}
+
+/** A quarter may be half open. */
+function sizesFor(connections: number): TableSizes {
+  return { ...defaultSizes, connections, halfOpen: 2 ** Math.max(0, Math.floor(Math.log2(connections / 4))) };
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= 0x7fffffff) return value;
+  throw new InvalidArgumentError('Expected a whole number from 1 to 2147483647.');
+}

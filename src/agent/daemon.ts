@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon: manifests and the node's addresses in, virtual services in the data plane, programs at the devices.
+import { Attachments, type DeviceHook } from '../dataplane/bpf/attachments.ts';
+import { BpfDataPlane } from '../dataplane/bpf/bpf-data-plane.ts';
+import type { DeviceFilter } from '../dataplane/bpf/devices.ts';
+import type { BpfOptions } from '../dataplane/bpf/options.ts';
+import { EnvironmentError, InputError } from '../errors.ts';
+import { ManifestDirectory } from '../kube/manifest-directory.ts';
+import type { Address } from '../model/address.ts';
+import type { ClusterObjects } from '../model/cluster.ts';
+import type { SchedulerName } from '../model/scheduler.ts';
+import type { LinkRecord } from '../native/network-records.ts';
+import type { DesiredState } from '../plan/desired-state.ts';
+import { plan } from '../plan/plan.ts';
+import { Reconciler, type Reconciliation } from '../reconcile/reconciler.ts';
+import { daemonOf, lockPins } from './daemon-lock.ts';
+import type { Log } from './log.ts';
+import { NetworkFollower } from './network.ts';
+import { OnceEach } from './once-each.ts';
+import { describeOperation, remarks } from './remarks.ts';
+
+export interface DaemonOptions {
+  readonly manifests: string;
+  readonly node: string;
+  readonly cgroup: string;
+  readonly isClientDevice: DeviceFilter;
+  readonly deviceHook: DeviceHook;
+  readonly scheduler: SchedulerName;
+  readonly bpf: BpfOptions & { readonly pinDirectory: string };
+}
+
+const retryMs = 1000;
+
+/** Closing it ends the following of changes; what it put into the kernel goes on working. */
+export class Daemon implements AsyncDisposable {
+  readonly #options: DaemonOptions;
+  readonly #log: Log;
+  readonly #resources = new AsyncDisposableStack();
+  readonly #dataPlane: BpfDataPlane;
+  readonly #attachments: Attachments;
+  readonly #reconciler: Reconciler;
+  readonly #remarks = new OnceEach();
+  readonly #failures = new OnceEach();
+  #objects: ClusterObjects | undefined;
+  #addresses: readonly Address[] = [];
+  #links: readonly LinkRecord[] = [];
+  #isAttached = false;
+  #retry: NodeJS.Timeout | undefined;
+  #services = 0;
+
+  private constructor(options: DaemonOptions, log: Log, lock: Disposable) {
+    this.#options = options;
+    this.#log = log;
+    this.#resources.use(lock);
+    this.#dataPlane = this.#resources.use(BpfDataPlane.open(options.bpf));
+    const { programs } = this.#dataPlane;
+    this.#attachments = new Attachments(programs, options.bpf.pinDirectory, options.deviceHook);
+    this.#reconciler = this.#resources.use(
+      new Reconciler(this.#dataPlane, processTiming, (outcome) => this.#reconciled(outcome)),
+    );
+    this.#resources.defer(() => clearTimeout(this.#retry));
+    log('info', programs.isAdopted ? 'maps adopted' : 'maps made', { pins: options.bpf.pinDirectory });
+  }
+
+  /**
+   * Resolves when every virtual service is in the maps and every device and the control group has its programs: nothing is
+   * attached before the services are there, and nothing is deleted before all manifests have been read.
+   * Throws EnvironmentError, InputError (no such folder), LayoutError, SystemError.
+   */
+  static async start(options: DaemonOptions, log: Log): Promise<Daemon> {
+    const lock = await lockPins(options.bpf.pinDirectory);
+    if (!lock) throw await alreadyRunning(options.bpf.pinDirectory);
+    let daemon: Daemon;
+    try {
+      daemon = new Daemon(options, log, lock);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+    try {
+      await daemon.#start();
+      return daemon;
+    } catch (error) {
+      await daemon.close();
+      throw error;
+    }
+  }
+
+  get services(): number {
+    return this.#services;
+  }
+
+  get devices(): number {
+    return this.#attachments.devices.length;
+  }
+
+  async close(): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(): Promise<void> {
+    this.#resources.use(
+      NetworkFollower.open({
+        linksChanged: (links) => this.#setLinks(links),
+        addressesChanged: (addresses) => this.#setAddresses(addresses),
+        failed: (error) => this.#log('warning', 'network events lost', { reason: error.message }),
+      }),
+    );
+    this.#resources.use(await this.#openManifests());
+    this.#attachments.attachSockets(this.#options.cgroup);
+    this.#isAttached = true;
+    this.#attachDevices();
+    this.#attachments.pinPrograms();
+  }
+
+  async #openManifests(): Promise<ManifestDirectory> {
+    const { manifests } = this.#options;
+    try {
+      return await ManifestDirectory.open(manifests, {
+        objectsChanged: (objects) => {
+          this.#objects = objects;
+          this.#plan();
+        },
+        problemsFound: (problems) => {
+          for (const problem of problems) this.#log('warning', 'manifest problem', { problem });
+        },
+      });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      throw new InputError(`Expected a readable folder for --manifests but received "${manifests}"`, {
+        cause: error,
+      });
+    }
+  }
+
+  #setAddresses(addresses: readonly Address[]): void {
+    this.#addresses = addresses;
+    this.#log('info', 'addresses of the node', { addresses: addresses.length });
+    this.#plan();
+  }
+
+  #plan(): void {
+    if (!this.#objects) return;
+    const { node, scheduler } = this.#options;
+    const desired = plan(
+      this.#objects,
+      { name: node, addresses: this.#addresses },
+      { families: [4, 6], scheduler, nodePortAddresses: [] },
+    );
+    this.#remark(desired);
+    this.#reconciler.want(desired.services);
+  }
+
+  #remark(desired: DesiredState): void {
+    for (const remark of this.#remarks.fresh(remarks(desired))) {
+      this.#log('warning', 'service problem', { problem: remark });
+    }
+  }
+
+  #reconciled({ services, operations, failures, durationMs }: Reconciliation): void {
+    this.#services = services;
+    const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
+    for (const problem of this.#failures.fresh(lines)) {
+      this.#log('error', 'operation failed, it will be tried again', { problem });
+    }
+    this.#log('info', 'reconciled', {
+      services,
+      operations,
+      failures: failures.length,
+      ms: Math.round(durationMs),
+    });
+  }
+
+  #setLinks(links: readonly LinkRecord[]): void {
+    this.#links = links;
+    if (this.#isAttached) this.#attachDevices();
+  }
+
+  #attachDevices(): void {
+    clearTimeout(this.#retry);
+    const wanted = this.#links.filter(this.#options.isClientDevice);
+    const others = this.#links.filter((link) => !wanted.includes(link));
+    const { attached, forgotten, failures } = this.#attachments.setDevices(wanted, others);
+    for (const { name } of attached) this.#log('info', 'device attached', { device: name });
+    for (const { name } of forgotten) this.#log('info', 'device forgotten', { device: name });
+    for (const { device, error } of failures) {
+      this.#log('error', 'device not attached, it will be tried again', {
+        device: device.name,
+        reason: error.message,
+      });
+    }
+    if (failures.length > 0) this.#retry = setTimeout(() => this.#attachDevices(), retryMs);
+  }
+}
+
+const processTiming = {
+  now: () => performance.now(),
+  after: (delayMs: number, callback: () => void) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+async function alreadyRunning(pinDirectory: string): Promise<EnvironmentError> {
+  const pid = await daemonOf(pinDirectory);
+  return new EnvironmentError(
+    `Another \`bpvs run\`${pid === undefined ? '' : ` (process ${pid})`} serves ${pinDirectory}: ` +
+      'end it first, or use another --pin-dir',
+  );
+}

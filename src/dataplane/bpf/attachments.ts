@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the programs are attached: to devices and to a control group, by links that outlive the process.
+import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { EnvironmentError, SystemError } from '../../errors.ts';
+import { attachTc, BpfLink, type Direction, detachTc, type TcFilter } from '../../native/bpf-link.ts';
+import type { BpfProgram } from '../../native/bpf-program.ts';
+import type { BpfPrograms } from './bpf-programs.ts';
+
+/** tcx links since Linux 6.6, else classifiers of a clsact qdisc; `auto` finds out. */
+export type DeviceHook = 'auto' | 'tcx' | 'clsact';
+
+export interface Device {
+  readonly index: number;
+  readonly name: string;
+}
+
+export interface DeviceFailure {
+  readonly device: Device;
+  readonly error: SystemError;
+}
+
+/** What one call of {@link Attachments.setDevices} changed. */
+export interface DeviceChanges {
+  readonly attached: readonly Device[];
+  readonly forgotten: readonly Device[];
+  readonly failures: readonly DeviceFailure[];
+}
+
+const directions: readonly Direction[] = ['ingress', 'egress'];
+
+/** "bpvs" and "bp" in ASCII: the classifier of this handle and priority is ours, nobody else's is touched. */
+const tcHandle = 0x62707673;
+const tcPriority = 0x6270;
+
+/** Programs of sockets with the section that stands for their attach type; what translates comes last. */
+const socketSections: Readonly<Record<string, string>> = {
+  getpeername4: 'cgroup/getpeername4',
+  getpeername6: 'cgroup/getpeername6',
+  recvmsg4: 'cgroup/recvmsg4',
+  recvmsg6: 'cgroup/recvmsg6',
+  sock_release: 'cgroup/sock_release',
+  socket_events: 'sockops',
+  sendmsg4: 'cgroup/sendmsg4',
+  sendmsg6: 'cgroup/sendmsg6',
+  connect4: 'cgroup/connect4',
+  connect6: 'cgroup/connect6',
+};
+
+/** Programs that commands run without a daemon. */
+const pinnedPrograms = ['explain'] as const;
+
+/**
+ * Attaches loaded programs. What an earlier process attached is taken over in place: there is no packet in between that
+ * meets no program. Ending the process detaches nothing; {@link detachAll} does.
+ */
+export class Attachments {
+  readonly #programs: BpfPrograms;
+  readonly #pinDirectory: string;
+  readonly #attached = new Map<number, Device>();
+  #hook: DeviceHook;
+
+  constructor(programs: BpfPrograms, pinDirectory: string, hook: DeviceHook) {
+    this.#programs = programs;
+    this.#pinDirectory = pinDirectory;
+    this.#hook = hook;
+  }
+
+  get devices(): readonly Device[] {
+    return [...this.#attached.values()];
+  }
+
+  /** Replaces the pins of programs that commands run by themselves. Throws SystemError. */
+  pinPrograms(): void {
+    for (const name of pinnedPrograms) {
+      const path = programPin(this.#pinDirectory, name);
+      const next = `${path}_next`;
+      if (existsSync(next)) unlinkSync(next);
+      this.#programs.program(name).pin(next);
+      renameSync(next, path);
+    }
+  }
+
+  /**
+   * Attaches the programs of sockets to a control group of version 2, and detaches those of another group.
+   * Throws EnvironmentError where that is not possible.
+   */
+  attachSockets(cgroupPath: string): void {
+    const kept = new Set<string>();
+    try {
+      const { ino } = statSync(cgroupPath);
+      for (const [name, section] of Object.entries(socketSections)) {
+        const pin = `cgroup-${ino}-${name}`;
+        kept.add(pin);
+        this.#attachLink(pin, this.#programs.program(name), (program) =>
+          BpfLink.attachCgroup(program, cgroupPath, section),
+        );
+      }
+    } catch (error) {
+      throw explainCgroupError(error, cgroupPath);
+    }
+    for (const pin of linkPins(this.#pinDirectory)) {
+      if (pin.startsWith('cgroup-') && !kept.has(pin)) removeLink(this.#pinDirectory, pin);
+    }
+  }
+
+  /**
+   * Makes these the devices that are attached. One that cannot be attached is a failure of its own, which the next call
+   * tries again; one that has gone meanwhile is none.
+   * @param others devices that exist but must not be attached; classifiers of an earlier process are taken off them
+   */
+  setDevices(wanted: readonly Device[], others: readonly Device[] = []): DeviceChanges {
+    const attached: Device[] = [];
+    const failures: DeviceFailure[] = [];
+    for (const device of wanted) {
+      if (this.#attached.get(device.index)?.name === device.name) continue;
+      try {
+        if (!this.#attached.has(device.index)) this.#attach(device);
+        attached.push(device);
+        this.#attached.set(device.index, device);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        if (error.code !== 'ENODEV') failures.push({ device, error });
+      }
+    }
+    const indexes = new Set(wanted.map((device) => device.index));
+    const forgotten = this.devices.filter((device) => !indexes.has(device.index));
+    for (const { index } of forgotten) this.#attached.delete(index);
+    for (const { index } of [...forgotten, ...others]) detachClassifiers(index);
+    for (const pin of linkPins(this.#pinDirectory)) {
+      const index = /^tcx-(\d+)-/.exec(pin)?.[1];
+      if (index !== undefined && !indexes.has(Number(index))) removeLink(this.#pinDirectory, pin);
+    }
+    return { attached, forgotten, failures };
+  }
+
+  #attach(device: Device): void {
+    for (const direction of directions) this.#attachDirection(device.index, direction);
+  }
+
+  #attachDirection(ifindex: number, direction: Direction): void {
+    const program = this.#programs.program(`tc_${direction}`);
+    const pin = `tcx-${ifindex}-${direction}`;
+    if (this.#hook !== 'clsact') {
+      try {
+        this.#attachLink(pin, program, () => BpfLink.attachTcx(program, ifindex, direction), ifindex);
+        this.#hook = 'tcx';
+        detachTc(filterOf(ifindex, direction));
+        return;
+      } catch (error) {
+        if (this.#hook === 'tcx' || !(error instanceof SystemError && error.code === 'EINVAL')) throw error;
+        this.#hook = 'clsact';
+      }
+    }
+    attachTc(program, filterOf(ifindex, direction));
+    removeLink(this.#pinDirectory, pin);
+  }
+
+  /** Updates the pinned link to the program, or makes a new one if it is missing or has lost what it was attached to. */
+  #attachLink(
+    pin: string,
+    program: BpfProgram,
+    attach: (program: BpfProgram) => BpfLink,
+    ifindex?: number,
+  ): void {
+    const path = `${this.#pinDirectory}/links/${pin}`;
+    if (existsSync(path) && adoptLink(path, program, ifindex)) return;
+    removeLink(this.#pinDirectory, pin);
+    using link = attach(program);
+    link.pin(path);
+  }
+}
+
+export function programPin(pinDirectory: string, name: (typeof pinnedPrograms)[number]): string {
+  return `${pinDirectory}/programs/${name}`;
+}
+
+/** One place where a program is attached, by its pin: a device's index, or a control group's inode. */
+export interface Attachment {
+  readonly kind: 'device' | 'cgroup';
+  readonly target: number;
+  /** "ingress", "egress", or the name of a program of sockets. */
+  readonly hook: string;
+}
+
+/** The links that are pinned; classifiers are not among them. */
+export function listAttachments(pinDirectory: string): readonly Attachment[] {
+  return linkPins(pinDirectory).flatMap((pin) => {
+    const [, kind, target, hook] = /^(tcx|cgroup)-(\d+)-(\w+)$/.exec(pin) ?? [];
+    return hook === undefined
+      ? []
+      : [{ kind: kind === 'tcx' ? ('device' as const) : ('cgroup' as const), target: Number(target), hook }];
+  });
+}
+
+/** Detaches all links that are pinned. @returns how many there were */
+export function detachLinks(pinDirectory: string): number {
+  return linkPins(pinDirectory).filter((pin) => removeLink(pinDirectory, pin)).length;
+}
+
+/** Takes our classifiers off a device. @returns how many there were */
+export function detachClassifiers(ifindex: number): number {
+  return directions.filter((direction) => detachTc(filterOf(ifindex, direction))).length;
+}
+
+function filterOf(ifindex: number, direction: Direction): TcFilter {
+  return { ifindex, direction, handle: tcHandle, priority: tcPriority };
+}
+
+/** @returns whether the link is alive and runs the program now */
+function adoptLink(path: string, program: BpfProgram, ifindex: number | undefined): boolean {
+  using link = BpfLink.openPinned(path);
+  if (link.info().ifindex !== ifindex) return false;
+  try {
+    link.update(program);
+    return true;
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'ENOLINK') return false;
+    throw error;
+  }
+}
+
+function linkPins(pinDirectory: string): readonly string[] {
+  const folder = `${pinDirectory}/links`;
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+/** Detaches at once, even if someone else holds the link. @returns whether it was there */
+function removeLink(pinDirectory: string, pin: string): boolean {
+  const path = `${pinDirectory}/links/${pin}`;
+  if (!existsSync(path)) return false;
+  using link = BpfLink.openPinned(path);
+  try {
+    link.detach();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error; // what it was attached to is gone: then so is the attachment
+  }
+  unlinkSync(path);
+  return true;
+}
+
+function explainCgroupError(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such folder; --cgroup names the root of the control groups (version 2)',
+    ENOTDIR: 'it is no folder; --cgroup names the root of the control groups (version 2)',
+    EBADF: 'it is no control group of version 2; --cgroup names their root',
+    EPERM:
+      'another program is attached there, or above, that allows no other beside it; ' +
+      '`bpftool cgroup tree` shows it, whoever attached it has to use BPF_F_ALLOW_MULTI',
+    EINVAL: 'this kernel lacks a hook for sockets; Linux 5.8 or later has all',
+  };
+  const reason = code === undefined ? undefined : reasons[code];
+  if (reason === undefined) return error;
+  return new EnvironmentError(`The programs of sockets cannot be attached to ${path}: ${reason}`, {
+    cause: error,
+  });
+}

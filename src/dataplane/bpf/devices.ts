@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which devices clients' packets enter through.
+import { InputError } from '../../errors.ts';
+import type { LinkRecord } from '../../native/network-records.ts';
+
+/** What the choice of a device depends on. */
+export type DeviceTraits = Pick<LinkRecord, 'name' | 'kind' | 'slaveKind' | 'type' | 'isLoopback'>;
+
+/** ARPHRD_ETHER: packets begin with an Ethernet header, as the programs expect. */
+const ethernet = 1;
+
+/** IFLA_INFO_KIND; physical devices have none. */
+const clientKinds: ReadonlySet<string> = new Set(['', 'veth', 'netkit', 'bond', 'vlan', 'vxlan']);
+
+/** Whether the programs can read this device's packets at all. */
+export function isReadableDevice(device: DeviceTraits): boolean {
+  return device.type === ethernet && !device.isLoopback;
+}
+
+/**
+ * Host ends of veth and netkit, physical NICs, bonds, VLANs and vxlan tunnels. Not a bond's own ports, since the bond sees
+ * their packets; not a bridge, since its ports are met; not lo and dummies. A NIC below a VLAN is met too, for its untagged
+ * packets: what it has translated of the VLAN's is nobody's virtual address any more one level up.
+ */
+export function isClientDevice(device: DeviceTraits): boolean {
+  return isReadableDevice(device) && clientKinds.has(device.kind) && device.slaveKind !== 'bond';
+}
+
+export type DeviceFilter = (device: DeviceTraits) => boolean;
+
+/**
+ * Reads the option --devices: names or globs (`*`, `?`) in place of {@link isClientDevice}; those with `!` in front are
+ * taken away, from the others if there are any, else from the devices of the rule. Throws InputError.
+ */
+export function parseDevices(text: string): DeviceFilter {
+  const patterns = text.split(',').map((pattern) => pattern.trim());
+  if (patterns.some((pattern) => !/^!?[^\s!/]{1,15}$/.test(pattern))) {
+    throw new InputError(`Expected device names, globs or !names joined by commas but received "${text}"`);
+  }
+  const excluded = patterns.filter((each) => each.startsWith('!')).map((each) => glob(each.slice(1)));
+  const included = patterns.filter((each) => !each.startsWith('!')).map(glob);
+  return (device) => {
+    if (excluded.some((pattern) => pattern.test(device.name))) return false;
+    if (included.length === 0) return isClientDevice(device);
+    return isReadableDevice(device) && included.some((pattern) => pattern.test(device.name));
+  };
+}
+
+function glob(pattern: string): RegExp {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`);
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps a data plane at what is desired: compares, applies, and tries again what failed.
+import type { DataPlane, OperationFailure } from '../dataplane/data-plane.ts';
+import type { VirtualService } from '../model/virtual-service.ts';
+import { diff } from './diff.ts';
+
+/** How one comparison with the actual state ended. */
+export interface Reconciliation {
+  readonly services: number;
+  readonly operations: number;
+  readonly failures: readonly OperationFailure[];
+  readonly durationMs: number;
+}
+
+/** Clock and timer of the process; tests bring their own. */
+export interface Timing {
+  /** Milliseconds of a clock that never goes back. */
+  now(): number;
+  /** Calls back once after this time, unless the returned function is called first. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+const firstRetryMs = 1000;
+const lastRetryMs = 30_000;
+
+export class Reconciler implements Disposable {
+  readonly #dataPlane: DataPlane;
+  readonly #timing: Timing;
+  readonly #report: (reconciliation: Reconciliation) => void;
+  #desired: readonly VirtualService[] | undefined;
+  #cancelRetry: () => void = () => {};
+  #retryMs = firstRetryMs;
+
+  constructor(dataPlane: DataPlane, timing: Timing, report: (reconciliation: Reconciliation) => void) {
+    this.#dataPlane = dataPlane;
+    this.#timing = timing;
+    this.#report = report;
+  }
+
+  /** Makes the data plane what is desired, at once. Operations that fail are tried again until the next call. */
+  want(desired: readonly VirtualService[]): void {
+    this.#desired = desired;
+    this.#retryMs = firstRetryMs;
+    this.#reconcile();
+  }
+
+  /** Tries nothing again any more. */
+  close(): void {
+    this.#cancelRetry();
+    this.#desired = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #reconcile(): void {
+    const desired = this.#desired;
+    if (!desired) return;
+    this.#cancelRetry();
+    const start = this.#timing.now();
+    const operations = diff(desired, this.#dataPlane.services());
+    const failures = this.#dataPlane.apply(operations);
+    if (failures.length > 0) {
+      this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
+      this.#retryMs = Math.min(2 * this.#retryMs, lastRetryMs);
+    }
+    this.#report({
+      services: desired.length,
+      operations: operations.length,
+      failures,
+      durationMs: this.#timing.now() - start,
+    });
+  }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon on a node of a lab, with a folder of manifests, pins and a control group of its own.
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { findCgroupRoot } from '../../src/agent/cgroup.ts';
+import type { CommandResult } from './command.ts';
+import { Host, type Node } from './host.ts';
+import type { Lab } from './lab.ts';
+
+const bpvs = fileURLToPath(new URL('../../src/agent/bpvs.ts', import.meta.url));
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** What a node has for itself; lasts from one daemon to the next. Disposing of it cleans all of it up. */
+export class NodeAgent implements AsyncDisposable {
+  readonly node: Node;
+  readonly pinDirectory: string;
+  readonly cgroup: string;
+  readonly manifests: string;
+  #child: ChildProcessWithoutNullStreams | undefined;
+  #log = '';
+
+  constructor(lab: Lab, node: Node) {
+    this.node = node;
+    this.pinDirectory = `/sys/fs/bpf/bpvs-${lab.name}-${node.name}`;
+    this.cgroup = `${findCgroupRoot()}/bpvs-${lab.name}-${node.name}`;
+    this.manifests = mkdtempSync(join(tmpdir(), `bpvs-${lab.name}-`));
+    mkdirSync(this.cgroup, { recursive: true });
+  }
+
+  /** Everything that the daemon said on stderr since it was last started. */
+  get log(): string {
+    return this.#log;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** Writes a file of manifests; a rename, so that it is whole. */
+  write(objects: readonly Fields[], file = 'objects.json'): void {
+    writeFileSync(
+      join(this.manifests, file),
+      JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
+    );
+  }
+
+  /** Starts the daemon; resolves with its ready line. Rejects with its log if it ends before. */
+  async start(...options: readonly string[]): Promise<string> {
+    this.#log = '';
+    const child = this.node.spawn([process.execPath, bpvs, 'run', ...this.#options(options)]);
+    this.#child = child;
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      this.#log += chunk;
+    });
+    const lines = createInterface({ input: child.stdout });
+    const ended = once(child, 'close').then(([code]) => {
+      throw new Error(`Expected the daemon to run but it ended with ${code}: ${this.#log}`);
+    });
+    ended.catch(() => {});
+    const [line] = await Promise.race([once(lines, 'line'), ended]);
+    return line;
+  }
+
+  /** Ends the daemon by a signal. @returns its exit code, null if the signal killed it */
+  async stop(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
+    const child = this.#child;
+    if (!child) return null;
+    this.#child = undefined;
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    child.kill(signal);
+    const [code] = await once(child, 'close');
+    return code;
+  }
+
+  /** Resolves when the log has a line like this. */
+  async logged(pattern: RegExp, timeoutMs = 5000): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (!pattern.test(this.#log)) {
+      const left = deadline - performance.now();
+      const chunk =
+        this.#child && once(this.#child.stderr, 'data', { signal: AbortSignal.timeout(Math.max(left, 1)) });
+      await (chunk ?? Promise.reject(new Error('no daemon'))).catch(() => {
+        throw new Error(`Expected ${pattern} in the log within ${timeoutMs} ms but received: ${this.#log}`);
+      });
+    }
+  }
+
+  /** Runs another command of bpvs on this node's pins. */
+  command(...argv: readonly string[]): Promise<CommandResult> {
+    return this.node.run([process.execPath, bpvs, ...argv, '--pin-dir', this.pinDirectory]);
+  }
+
+  /** The node as a machine whose processes are in the daemon's control group. */
+  get host(): Host {
+    return new GroupedHost(this.node, this.cgroup);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop('SIGKILL');
+    await this.command('cleanup');
+    rmSync(this.manifests, { recursive: true, force: true });
+    if (existsSync(this.cgroup)) rmdirSync(this.cgroup);
+  }
+
+  #options(more: readonly string[]): readonly string[] {
+    const own = ['--manifests', this.manifests, '--node', this.node.name, '--pin-dir', this.pinDirectory];
+    return more.includes('--cgroup') ? [...own, ...more] : [...own, '--cgroup', this.cgroup, ...more];
+  }
+}
+
+/** A machine whose processes start in a control group. */
+class GroupedHost extends Host {
+  readonly #cgroup: string;
+
+  constructor(host: Host, cgroup: string) {
+    super(host);
+    this.#cgroup = cgroup;
+  }
+
+  override command(argv: readonly string[]): string[] {
+    return ['sh', '-c', `echo $$ > ${this.#cgroup}/cgroup.procs; exec "$@"`, 'sh', ...super.command(argv)];
+  }
+}
