@@ -142,29 +142,29 @@ static Napi::Object AddressOf(Napi::Env env, const nlmsghdr *message)
 	return address;
 }
 
-static Napi::Value WithEvent(Napi::Object record, const char *event)
+const char *EventOf(const nlmsghdr *message)
 {
-	record["event"] = event;
-	return record;
+	/* The family is the first byte of either header. */
+	uint8_t family = *static_cast<uint8_t *>(mnl_nlmsg_get_payload(message));
+	bool is_ip = family == AF_INET || family == AF_INET6;
+	switch (message->nlmsg_type) {
+	/* Link messages of the bridge family tell about a port's membership, not about the link. */
+	case RTM_NEWLINK:
+		return family == AF_UNSPEC ? "link" : nullptr;
+	case RTM_DELLINK:
+		return family == AF_UNSPEC ? "link-gone" : nullptr;
+	case RTM_NEWADDR:
+		return is_ip ? "address" : nullptr;
+	case RTM_DELADDR:
+		return is_ip ? "address-gone" : nullptr;
+	}
+	return nullptr;
 }
 
-Napi::Value RecordOf(Napi::Env env, const nlmsghdr *message)
+Napi::Object RecordOf(Napi::Env env, const nlmsghdr *message)
 {
 	uint16_t type = message->nlmsg_type;
-	if (type == RTM_NEWLINK || type == RTM_DELLINK) {
-		/* Messages of the bridge family tell about a port's membership, not about the link. */
-		auto *header = static_cast<ifinfomsg *>(mnl_nlmsg_get_payload(message));
-		if (header->ifi_family != AF_UNSPEC)
-			return env.Undefined();
-		return WithEvent(LinkOf(env, message), type == RTM_NEWLINK ? "link" : "link-gone");
-	}
-	if (type == RTM_NEWADDR || type == RTM_DELADDR) {
-		auto *header = static_cast<ifaddrmsg *>(mnl_nlmsg_get_payload(message));
-		if (header->ifa_family != AF_INET && header->ifa_family != AF_INET6)
-			return env.Undefined();
-		return WithEvent(AddressOf(env, message), type == RTM_NEWADDR ? "address" : "address-gone");
-	}
-	return env.Undefined();
+	return type == RTM_NEWLINK || type == RTM_DELLINK ? LinkOf(env, message) : AddressOf(env, message);
 }
 
 struct Collector {
@@ -175,9 +175,8 @@ struct Collector {
 static int Collect(const nlmsghdr *message, void *context)
 {
 	auto *collector = static_cast<Collector *>(context);
-	Napi::Value record = RecordOf(collector->env, message);
-	if (!record.IsUndefined())
-		collector->records[collector->records.Length()] = record;
+	if (EventOf(message))
+		collector->records[collector->records.Length()] = RecordOf(collector->env, message);
 	return MNL_CB_OK;
 }
 

@@ -16,5 +16,8 @@ using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
 /** A socket that listens to these groups (bits of RTMGRP_*), none for requests. */
 Socket OpenRouteSocket(Napi::Env env, uint32_t groups);
 
-/** The record of a message about a link or an address, its `event` included; undefined for any other message. */
-Napi::Value RecordOf(Napi::Env env, const nlmsghdr *message);
+/** What a message tells: "link", "link-gone", "address", "address-gone"; null for any other message. */
+const char *EventOf(const nlmsghdr *message);
+
+/** The link or address that such a message is about. */
+Napi::Object RecordOf(Napi::Env env, const nlmsghdr *message);

@@ -92,9 +92,12 @@ bool Watch::ReadOnce(Napi::Array records)
 	int rest = static_cast<int>(size);
 	auto *message = reinterpret_cast<nlmsghdr *>(buffer_.data());
 	for (; mnl_nlmsg_ok(message, rest); message = mnl_nlmsg_next(message, &rest)) {
-		Napi::Value record = RecordOf(env_, message);
-		if (!record.IsUndefined())
-			records[records.Length()] = record;
+		const char *event = EventOf(message);
+		if (!event)
+			continue;
+		Napi::Object record = RecordOf(env_, message);
+		record["event"] = event;
+		records[records.Length()] = record;
 	}
 	return true;
 }

@@ -149,8 +149,16 @@ export class BpfMap implements Disposable {
         continue;
       }
       place = batch.next;
-      if (batch.count > 0) yield batch;
+      if (batch.count > 0) yield this.#trim(batch);
     } while (place !== undefined);
+  }
+
+  #trim({ count, keys, values }: MapChunk): MapChunk {
+    return {
+      count,
+      keys: keys.subarray(0, count * this.keySize),
+      values: values.subarray(0, count * this.crossingSize),
+    };
   }
 
   /** Undefined when one bucket of the hash has more elements than were asked for. */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links and addresses of the calling thread's network namespace: lists of them, and their changes.
+import { SystemError } from '../errors.ts';
 import { addon } from './addon.ts';
 import type { AddressRecord, LinkRecord, NetworkEvent } from './network-records.ts';
 
 /** All links. Throws SystemError. */
 export function listLinks(): readonly LinkRecord[] {
-  return addon.dumpNetwork(false);
+  return unlessInterrupted(() => addon.dumpNetwork(false));
 }
 
 /** All IPv4 and IPv6 addresses. Throws SystemError. */
 export function listAddresses(): readonly AddressRecord[] {
-  return addon.dumpNetwork(true);
+  return unlessInterrupted(() => addon.dumpNetwork(true));
 }
 
 export interface NetworkWatch extends Disposable {
@@ -49,4 +50,15 @@ export function watchNetwork(
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/** The kernel ends a dump with EINTR when what it lists changed meanwhile. */
+function unlessInterrupted<T>(dump: () => T): T {
+  for (;;) {
+    try {
+      return dump();
+    } catch (error) {
+      if (!(error instanceof SystemError && error.code === 'EINTR')) throw error;
+    }
+  }
 }

@@ -39,7 +39,6 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.equal(lo.kind, '');
     const left = linkOf('left');
     assert.deepEqual(left, {
-      event: 'link',
       index: left.index,
       name: 'left',
       kind: 'veth',
@@ -142,6 +141,17 @@ inNetworkNamespace(import.meta.filename, () => {
     const commands = Array.from({ length: 1000 }, (_, i) => `link set lo mtu ${10_000 + i}\n`);
     spawnSync('ip', ['-batch', '-'], { input: commands.join('') });
     assert.deepEqual(await overrun, { event: 'overrun' });
+  });
+
+  test('an error thrown by a listener is an uncaught exception, not lost', () => {
+    const script = `import { watchNetwork } from '${netlinkModule}';
+      process.on('uncaughtException', (error) => process.exit(error.message === 'listener' ? 42 : 1));
+      watchNetwork(() => { throw new Error('listener'); }, () => {});
+      (await import('node:child_process')).spawnSync('ip', ['link', 'set', 'lo', 'mtu', '9000']);`;
+    assert.equal(
+      spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 5000 }).status,
+      42,
+    );
   });
 
   test('an unreferenced watch lets the process end, a referenced one does not', () => {

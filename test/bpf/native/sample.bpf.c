@@ -65,6 +65,13 @@ struct {
 	__type(value, __u32);
 } queue SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u32);
+} programs SEC(".maps");
+
 SEC("tc")
 int grow(struct __sk_buff *packet)
 {
