@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// npm run bench [-- --check] [-- --json FILE]: what a packet and a connection cost, and whether the ratios hold.
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Fresh } from '../test/bench/fresh.ts';
+import { measurePackets } from '../test/bench/packet-rows.ts';
+import { missedRatios, packetTable, ratiosOf, ratioTable } from '../test/bench/report.ts';
+
+const usage = `usage: npm run bench -- [--check] [--json FILE]
+  --check      exit with status 1 when a ratio is missed
+  --json FILE  write all numbers there, too
+`;
+
+function main(): number {
+  const { values } = parseArgs({
+    options: { check: { type: 'boolean' }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  using fresh = new Fresh();
+  const results = { packets: measurePackets(fresh) };
+  const ratios = ratiosOf(results);
+  if (values.json !== undefined) {
+    writeFileSync(values.json, `${JSON.stringify({ ...results, ratios }, null, 2)}\n`);
+  }
+  process.stdout.write(`${packetTable(results.packets)}\n\n${ratioTable(ratios)}\n`);
+  const missed = missedRatios(ratios);
+  for (const { name, value, limit } of missed) {
+    process.stderr.write(`missed: ${name} is ${value.toFixed(2)}, at most ${limit?.toFixed(2)} is wanted\n`);
+  }
+  return values.check && missed.length > 0 ? 1 : 0;
+}
+
+process.exitCode = main();

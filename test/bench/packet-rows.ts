@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nanoseconds a packet, by kind of packet and number of flows; all rows in turn, so that a disturbance meets all alike.
+import type { BpfProgram } from '../../src/native/bpf-program.ts';
+import { tupleOf } from '../lib/packet.ts';
+import { benchObject, type Fresh, type Traffic } from './fresh.ts';
+import { destinationPort, type Kind, virtualBases, virtualPort, World } from './world.ts';
+
+/** One line of the report: a packet's cost, less that of making it. */
+export interface PacketRow {
+  readonly name: string;
+  readonly flows: number;
+  readonly services: number;
+  readonly ns: number;
+}
+
+/** What must have become of a packet. */
+type Fate = 'request translated' | 'reply translated' | 'untouched';
+
+interface Subject {
+  readonly name: string;
+  readonly services: number;
+  readonly program: BpfProgram;
+  readonly traffic: Traffic;
+  readonly fate: Fate;
+  /** Every packet is of another flow, none comes twice; this many a slice. */
+  readonly newFlowsPerSlice?: number;
+}
+
+const sliceNs = 12e6;
+const rounds = 24;
+const many = 10_000;
+const smallTable = 262_144;
+const largeTable = 2_097_152;
+const newFlowsPerSlice = 16_384;
+
+const request = {
+  family: 4,
+  protocol: 'tcp',
+  flags: 'A',
+  direction: 'request',
+  firstFlow: 0,
+  isShuffled: true,
+  services: many,
+  virtualBase: virtualBases.sh,
+} as const satisfies Partial<Traffic>;
+
+/** Loads tables, runs everything, frees them. About two minutes and 3 GiB of memory. */
+export function measurePackets(fresh: Fresh): readonly PacketRow[] {
+  const rows = [...measureSmall(fresh), ...measureLarge(fresh), ...measureNew(fresh)];
+  return rows;
+}
+
+/** One flow and ten thousand, in tables of a node's default size. */
+function measureSmall(fresh: Fresh): readonly PacketRow[] {
+  using floor = new Floor(fresh, many, 2 * smallTable);
+  const kinds = (flows: number): Kind[] => [
+    { family: 4, protocol: 'tcp', scheduler: 'sh', flows },
+    { family: 4, protocol: 'udp', scheduler: 'sh', flows },
+    { family: 6, protocol: 'tcp', scheduler: 'sh', flows },
+  ];
+  using world = World.open(fresh, { services: many, connections: smallTable, kinds: kinds(many) });
+  using lone = World.open(fresh, {
+    services: 1,
+    connections: smallTable,
+    kinds: kinds(many).slice(0, 1),
+  });
+  const subjects = [1, many].flatMap((flows) => [
+    floor.subject(flows),
+    ...establishedSubjects(world, flows, kinds(flows)),
+    ...establishedSubjects(lone, flows, kinds(flows).slice(0, 1)),
+    ...foreignSubjects(world, flows),
+  ]);
+  const rows = measure(fresh, subjects);
+  for (const each of [world, lone]) each.checkDrops();
+  return rows;
+}
+
+/** A million flows. */
+function measureLarge(fresh: Fresh): readonly PacketRow[] {
+  const flows = 1_000_000;
+  using floor = new Floor(fresh, flows, 2 * largeTable);
+  const kinds: Kind[] = [
+    { family: 4, protocol: 'tcp', scheduler: 'sh', flows },
+    { family: 6, protocol: 'tcp', scheduler: 'sh', flows },
+  ];
+  using world = World.open(fresh, { services: many, connections: largeTable, kinds });
+  using lone = World.open(fresh, { services: 1, connections: largeTable, kinds: kinds.slice(0, 1) });
+  const subjects = [
+    floor.subject(flows),
+    ...establishedSubjects(world, flows, kinds),
+    ...establishedSubjects(lone, flows, kinds.slice(0, 1)),
+    ...foreignSubjects(world, flows),
+  ];
+  const rows = measure(fresh, subjects);
+  for (const each of [world, lone]) each.checkDrops();
+  return rows;
+}
+
+/** First packets, in a table with room for all of them, so that none has to leave. */
+function measureNew(fresh: Fresh): readonly PacketRow[] {
+  const schedulers = ['rr', 'sh', 'dh'] as const;
+  const kinds = schedulers.map((scheduler): Kind => ({ family: 4, protocol: 'tcp', scheduler, flows: 0 }));
+  using world = World.open(fresh, {
+    services: many,
+    connections: largeTable,
+    halfOpen: largeTable,
+    kinds,
+  });
+  const subjects = schedulers.map(
+    (scheduler): Subject => ({
+      name: `new connection, ${scheduler}`,
+      services: many,
+      program: world.ingress,
+      traffic: {
+        ...request,
+        flags: 'S',
+        isShuffled: false,
+        flows: newFlowsPerSlice * rounds,
+        virtualBase: virtualBases[scheduler],
+      },
+      fate: 'request translated',
+      newFlowsPerSlice,
+    }),
+  );
+  const rows = measure(fresh, subjects);
+  world.checkDrops();
+  return rows;
+}
+
+function establishedSubjects(world: World, flows: number, kinds: readonly Kind[]): readonly Subject[] {
+  const { services } = world;
+  return kinds.flatMap(({ family, protocol }): Subject[] => {
+    const traffic = { ...request, family, protocol, flows, services };
+    const what = `${protocol === 'tcp' ? 'TCP' : 'UDP'} over IPv${family}`;
+    return [
+      {
+        name: `established request, ${what}`,
+        services,
+        program: world.ingress,
+        traffic,
+        fate: 'request translated',
+      },
+      {
+        name: `established reply, ${what}`,
+        services,
+        program: world.egress,
+        traffic: { ...traffic, direction: 'reply' },
+        fate: 'reply translated',
+      },
+    ];
+  });
+}
+
+function foreignSubjects(world: World, flows: number): readonly Subject[] {
+  const traffic: Traffic = { ...request, flows, virtualBase: virtualBases.foreign };
+  const subject = (what: string, program: BpfProgram, other: Partial<Traffic>): Subject => ({
+    name: `none of ours, ${what}`,
+    services: world.services,
+    program,
+    traffic: { ...traffic, ...other },
+    fate: 'untouched',
+  });
+  const unknown = { direction: 'reply', firstFlow: 10_000_000 } as const;
+  return [
+    subject('TCP in mid-stream at ingress', world.ingress, {}),
+    subject('TCP SYN at ingress', world.ingress, { flags: 'S' }),
+    subject('UDP at ingress', world.ingress, { protocol: 'udp' }),
+    subject('TCP at egress', world.egress, unknown),
+    subject('UDP at egress', world.egress, { ...unknown, protocol: 'udp' }),
+  ];
+}
+
+/** The bare DNAT, over as many entries as the data plane's table of flows has. */
+class Floor implements Disposable {
+  readonly #dnat: BpfProgram;
+
+  constructor(fresh: Fresh, flows: number, entries: number) {
+    using object = benchObject('dnat');
+    object.setMaxEntries('translations', entries);
+    object.load();
+    using learn = object.program('learn');
+    this.#dnat = object.program('dnat');
+    fresh.run(learn, { ...request, flows, isShuffled: false }, flows);
+  }
+
+  subject(flows: number): Subject {
+    const traffic = { ...request, flows };
+    return { name: 'bare DNAT', services: many, program: this.#dnat, traffic, fate: 'request translated' };
+  }
+
+  [Symbol.dispose](): void {
+    this.#dnat.close();
+  }
+}
+
+/** The least over all rounds, as any disturbance only adds. */
+function measure(fresh: Fresh, subjects: readonly Subject[]): readonly PacketRow[] {
+  const measured = subjects.map((subject) => ({ subject, full: Infinity, empty: Infinity }));
+  for (let round = 0; round < rounds; round++) {
+    for (const row of measured) {
+      const { program, traffic, newFlowsPerSlice, fate } = row.subject;
+      const count = newFlowsPerSlice ?? Math.round(sliceNs / Math.min(row.full, 200));
+      const firstFlow = traffic.firstFlow + (newFlowsPerSlice ?? 0) * round;
+      const packets = { ...traffic, firstFlow };
+      row.empty = Math.min(row.empty, fresh.run(undefined, packets, count).nsPerPacket);
+      const run = fresh.run(program, packets, count);
+      checkFate(row.subject.name, fate, run.packet);
+      row.full = Math.min(row.full, run.nsPerPacket);
+    }
+  }
+  return measured.map(({ subject: { name, traffic, services }, full, empty }) => {
+    return { name, flows: traffic.flows, services, ns: full - empty };
+  });
+}
+
+/** Tells by the ports: a test packet's are those of a virtual service before, of a destination after, or the reverse. */
+function checkFate(name: string, fate: Fate, packet: Uint8Array): void {
+  const { source, destination } = tupleOf(packet);
+  const isFulfilled = {
+    'request translated': destination.endsWith(`:${destinationPort}`),
+    'reply translated': source.endsWith(`:${virtualPort}`),
+    untouched: destination.endsWith(`:${virtualPort}`) || source.endsWith(`:${destinationPort}`),
+  }[fate];
+  if (!isFulfilled)
+    throw new Error(`Expected "${name}" to be ${fate} but received ${source} > ${destination}`);
+}

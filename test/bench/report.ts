@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The results as tables, and the ratios that must hold.
+import type { PacketRow } from './packet-rows.ts';
+
+export interface Ratio {
+  /** "established request / bare DNAT, 1 flow". */
+  readonly name: string;
+  readonly value: number;
+  /** What it may be at most; without one it is only told. */
+  readonly limit?: number;
+}
+
+export interface Results {
+  readonly packets: readonly PacketRow[];
+}
+
+const many = 10_000;
+const established = 'established request, TCP over IPv4';
+
+export function ratiosOf({ packets }: Results): readonly Ratio[] {
+  return packetRatios(packets);
+}
+
+function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
+  const floors = packets.filter((row) => row.name === 'bare DNAT');
+  return floors.flatMap((floor) => {
+    const others = packets.filter((row) => row.flows === floor.flows && row !== floor);
+    const toFloor = others
+      .filter((row) => row.services === many)
+      .map((row): Ratio => {
+        const limit = limitFor(row);
+        const name = `${row.name} / bare DNAT, ${flowsText(row.flows)}`;
+        return { name, value: row.ns / floor.ns, ...(limit !== undefined && { limit }) };
+      });
+    const toOne = others
+      .filter((row) => row.services === 1)
+      .flatMap((one): Ratio[] => {
+        const all = others.find((row) => row.name === one.name && row.services === many);
+        const name = `${one.name}, 10,000 services / 1 service, ${flowsText(one.flows)}`;
+        return all ? [{ name, value: all.ns / one.ns, limit: 1.05 }] : [];
+      });
+    return [...toFloor, ...toOne];
+  });
+}
+
+function limitFor({ name, flows }: PacketRow): number | undefined {
+  if (name === established) return flows > many ? 1.5 : 2.5;
+  return name.startsWith('none of ours') && !name.includes('SYN') ? 0.6 : undefined;
+}
+
+export function missedRatios(ratios: readonly Ratio[]): readonly Ratio[] {
+  return ratios.filter(({ value, limit }) => limit !== undefined && value > limit);
+}
+
+export function packetTable(rows: readonly PacketRow[]): string {
+  return table(
+    ['packet', 'flows', 'services', 'ns'],
+    rows.map(({ name, flows, services, ns }) => [name, count(flows), count(services), ns.toFixed(1)]),
+  );
+}
+
+export function ratioTable(ratios: readonly Ratio[]): string {
+  return table(
+    ['ratio', 'value', 'at most', ''],
+    ratios.map(({ name, value, limit }) => [
+      name,
+      value.toFixed(2),
+      limit?.toFixed(2) ?? '',
+      limit === undefined ? '' : value > limit ? 'missed' : 'holds',
+    ]),
+  );
+}
+
+function flowsText(flows: number): string {
+  return flows === 1 ? '1 flow' : `${count(flows)} flows`;
+}
+
+function count(number: number): string {
+  return number.toLocaleString('en');
+}
+
+/** The first column to the left, numbers to the right. */
+function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [heading, ...rows];
+  const widths = heading.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  const cell = (text: string, i: number) =>
+    i === 0 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0);
+  return lines.map((line) => line.map(cell).join('  ').trimEnd()).join('\n');
+}
