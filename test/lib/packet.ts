@@ -6,6 +6,7 @@ import {
   addressFamily,
   addressFromBytes,
   type Family,
+  formatAddressPort,
 } from '../../src/model/address.ts';
 
 export const macClient = '02:00:00:00:00:01';
@@ -130,28 +131,35 @@ function pseudoHeader(description: PacketDescription, family: Family, length: nu
   return join(addressBytes(source).subarray(0, size), addressBytes(destination).subarray(0, size), tail);
 }
 
-/** A frame's tuple as text, for failures that a person reads: "tcp 10.0.0.1:80 > 10.0.0.2:4000 SA". */
+/** A TCP or UDP frame's addresses and ports: "10.0.0.1:80", "[fd00::1]:80". */
+export function tupleOf(frame: Uint8Array): { readonly source: string; readonly destination: string } {
+  const { source, destination, transport } = takeApart(frame);
+  const port = (at: number) => ((transport[at] ?? 0) << 8) | (transport[at + 1] ?? 0);
+  return { source: formatAddressPort(source, port(0)), destination: formatAddressPort(destination, port(2)) };
+}
+
+/** A frame as one line, for failures that a person reads: "tcp 10.0.0.1:80 > 10.0.0.2:4000 SA". */
 export function printPacket(frame: Uint8Array): string {
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
-  const family = view.getUint16(12) === 0x0800 ? 4 : 6;
-  const network = frame.subarray(14);
-  const headerLength = family === 4 ? ((network[0] ?? 0) & 15) * 4 : 40;
-  const number = network[family === 4 ? 9 : 6];
-  const [source, destination] =
-    family === 4
-      ? [addressFromBytes(4, network.subarray(12)), addressFromBytes(4, network.subarray(16))]
-      : [addressFromBytes(6, network.subarray(8)), addressFromBytes(6, network.subarray(24))];
-  const transport = network.subarray(headerLength);
+  const { number, source, destination, transport } = takeApart(frame);
   if (number !== 6 && number !== 17) {
     return `protocol ${number} ${source} > ${destination} type ${transport[0]} code ${transport[1]}`;
   }
-  const port = (at: number) => ((transport[at] ?? 0) << 8) | (transport[at + 1] ?? 0);
-  const bits = transport[13] ?? 0;
-  const flags = Object.entries(flagBits)
-    .filter(([, bit]) => number === 6 && bits & bit)
-    .map(([flag]) => flag);
-  const name = number === 6 ? 'tcp' : 'udp';
-  return `${name} ${source}.${port(0)} > ${destination}.${port(2)} ${flags.join('')}`;
+  const tuple = tupleOf(frame);
+  const flags = Object.entries(flagBits).filter(([, bit]) => number === 6 && (transport[13] ?? 0) & bit);
+  const letters = flags.map(([letter]) => letter).join('');
+  return `${number === 6 ? 'tcp' : 'udp'} ${tuple.source} > ${tuple.destination} ${letters}`;
+}
+
+function takeApart(frame: Uint8Array) {
+  const isIpv4 = new DataView(frame.buffer, frame.byteOffset).getUint16(12) === 0x0800;
+  const network = frame.subarray(14);
+  const address = (at: number) => addressFromBytes(isIpv4 ? 4 : 6, network.subarray(at));
+  return {
+    number: network[isIpv4 ? 9 : 6] ?? 0,
+    source: address(isIpv4 ? 12 : 8),
+    destination: address(isIpv4 ? 16 : 24),
+    transport: network.subarray(isIpv4 ? ((network[0] ?? 0) & 15) * 4 : 40),
+  };
 }
 
 function macBytes(text: string): number[] {

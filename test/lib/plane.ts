@@ -26,7 +26,7 @@ const verdicts = new Map<number, Outcome['verdict']>([
 const testSizes = {
   services: 1024,
   destinations: 4096,
-  places: 65_536,
+  places: 262_144,
   connections: 65_536,
   halfOpen: 16_384,
 };

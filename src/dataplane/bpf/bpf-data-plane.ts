@@ -15,7 +15,7 @@ import { BpfPrograms } from './bpf-programs.ts';
 import { isKnownScheduler } from './codec.ts';
 import { DestinationTable, type Slot } from './destination-table.ts';
 import { enums, layouts } from './layouts.ts';
-import { type BpfOptions, secondsByState } from './options.ts';
+import { type BpfOptions, secondsByState, type Timeouts } from './options.ts';
 import { dependsOnWeights } from './schedulers.ts';
 import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
 import { encode } from './struct.ts';
@@ -30,10 +30,12 @@ export class BpfDataPlane implements DataPlane {
   readonly #view: BpfView;
   readonly #services: ServiceTableMap;
   readonly #destinations: DestinationTable;
+  #options: BpfOptions;
 
-  private constructor(programs: BpfPrograms) {
+  private constructor(programs: BpfPrograms, options: BpfOptions) {
     const now = () => performance.now();
     this.programs = programs;
+    this.#options = options;
     this.#view = new BpfView(programs.maps);
     this.#services = new ServiceTableMap(programs.maps, now);
     this.#destinations = new DestinationTable(programs.maps, now);
@@ -46,11 +48,17 @@ export class BpfDataPlane implements DataPlane {
     try {
       writeSettings(programs, options);
       if (!options.hasVirtualClock) programs.run('start_sweep');
-      return new BpfDataPlane(programs);
+      return new BpfDataPlane(programs, options);
     } catch (error) {
       programs.close();
       throw error;
     }
+  }
+
+  /** `ipvsadm --set`: connections take the new timeouts with their next packet. */
+  setTimeouts(timeouts: Timeouts): void {
+    this.#options = { ...this.#options, timeouts };
+    writeSettings(this.programs, this.#options);
   }
 
   get connectionTableSize(): number {

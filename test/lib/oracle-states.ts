@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replays recorded lives of single connections: state, timeout, counters after each packet.
+import { formatAddressPort, parseAddressPort } from '../../src/model/address.ts';
+import { Director } from './director.ts';
+import { Differs, expectSame, Needs, type Outcome, replay } from './oracle.ts';
+import type { PacketDescription } from './packet.ts';
+
+interface Entry {
+  readonly state: string;
+  readonly expires: number;
+  readonly dest: string;
+}
+
+interface Event {
+  readonly event: string;
+  readonly at: number;
+  readonly entries: readonly Entry[];
+  readonly counters: readonly (readonly [number, number])[];
+  readonly forwarded_to?: string | null;
+  readonly came_to_client_from?: string | null;
+  readonly rc?: number;
+  readonly changes?: readonly { readonly after: number; readonly entries: readonly Entry[] }[];
+}
+
+interface Script {
+  readonly group: string;
+  readonly name: string;
+  readonly protocol: string;
+  readonly setup: readonly string[];
+  readonly sysctl: Readonly<Record<string, number>>;
+  readonly client: string;
+  readonly events: readonly Event[];
+}
+
+/** A packet is sent 20 ms before its consequences are read. */
+const readingDelay = 0.02;
+
+/** How late the recorded kernel's timers may be, in seconds, for a timeout of so many. */
+function lateness(timeoutSeconds: number): number {
+  if (timeoutSeconds <= 10) return 0.3;
+  return timeoutSeconds <= 131 ? 2.1 : 16.5;
+}
+
+export async function replayStates(recording: {
+  readonly scripts: readonly Script[];
+}): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const script of recording.scripts) {
+    outcomes.push(await replay(`${script.group}/${script.name}`, () => replayScript(script)));
+  }
+  return outcomes;
+}
+
+async function replayScript(script: Script): Promise<void> {
+  if (script.group === 'real-sockets') throw new Needs('two real TCP stacks: netns tests have them');
+  if (script.protocol === 'sctp') throw new Needs('SCTP');
+  using director = new Director(script.sysctl);
+  for (const line of script.setup) await director.ipvsadm(line.replace(/^ipvsadm /, ''));
+  const life = new Life(script, director);
+  try {
+    for (const event of script.events) await life.take(event);
+  } catch (error) {
+    if (!(error instanceof EndOfLife)) throw error;
+  }
+}
+
+/** Thrown where a late timer of the recorded kernel kept an entry that rightly is gone: from there on the two go their ways. */
+class EndOfLife extends Error {}
+
+/** As the recordings write an address and port: IPv6 without brackets. */
+function plain(text: string | null): string | null {
+  return text?.replace(/[[\]]/g, '') ?? null;
+}
+
+class Life {
+  readonly #script: Script;
+  readonly #director: Director;
+  readonly #virtual: string;
+  readonly #servers: readonly string[];
+  #server: string;
+  /** The timeout that the entry was last seen to have, and when that ends. */
+  #timeout = 0;
+  #expiresAt: number | undefined;
+
+  constructor(script: Script, director: Director) {
+    this.#script = script;
+    this.#director = director;
+    const words = (command: string, option: string) =>
+      script.setup.flatMap((line) => new RegExp(` ${command} .*${option} (\\S+)`).exec(line)?.[1] ?? []);
+    this.#virtual = words('-A', '-[tu]')[0] ?? '';
+    this.#servers = words('-a', '-r');
+    this.#server = this.#servers[0] ?? '';
+  }
+
+  async take(event: Event): Promise<void> {
+    const what = `${event.event} at ${event.at}`;
+    if (event.changes) return this.#waitForTheEnd(event.changes);
+    this.#director.goTo(event.at - readingDelay);
+    const [side, flags = '', data] = event.event.split(' ');
+    if (this.#isOverdue(event)) throw new EndOfLife();
+    if (side === 'c') expectSame(what, plain(this.#fromClient(flags, data)), event.forwarded_to ?? null);
+    else if (side === 's')
+      expectSame(what, plain(this.#fromServer(flags, data)), event.came_to_client_from ?? null);
+    else if (side === 'ipvsadm' && !event.rc)
+      await this.#director.ipvsadm(event.event.replace(/^ipvsadm /, ''));
+    this.#director.goTo(event.at);
+    this.#compare(event, what);
+  }
+
+  #fromClient(flags: string, data: string | undefined): string | null {
+    const to = this.#director.fromClient(this.#packet(this.#script.client, this.#virtual, flags, data));
+    if (to !== null) this.#server = to;
+    return to;
+  }
+
+  #fromServer(flags: string, data: string | undefined): string {
+    return this.#director.fromServer(this.#packet(this.#server, this.#script.client, flags, data));
+  }
+
+  #packet(from: string, to: string, flags: string, data: string | undefined): PacketDescription {
+    const [source, destination] = [parseAddressPort(from), parseAddressPort(to)];
+    if (!source || !destination) throw new Needs(`addresses like ${from} and ${to}`);
+    return {
+      source: source.address,
+      sourcePort: source.port,
+      destination: destination.address,
+      destinationPort: destination.port,
+      protocol: flags === 'u' ? 'udp' : 'tcp',
+      flags: flags === '-' ? '' : flags,
+      payload: new Uint8Array(data === 'd' ? 4 : 0),
+    };
+  }
+
+  /** Whether our entry went in time, and the recorded one is still there within what its timer may be late. */
+  #isOverdue({ at, entries }: Event): boolean {
+    const isGone = this.#expiresAt !== undefined && this.#entries().length === 0;
+    return isGone && entries.length > 0 && at - (this.#expiresAt ?? 0) <= lateness(this.#timeout);
+  }
+
+  #entries(): Entry[] {
+    return this.#director.connections().map((connection) => ({
+      state: connection.state,
+      expires: Math.floor(connection.expiresInMs / 1000),
+      dest: formatAddressPort(connection.destination.address, connection.destination.port),
+    }));
+  }
+
+  #compare(event: Event, what: string): void {
+    const entries = this.#entries();
+    const [recorded] = event.entries;
+    if (recorded?.expires === 0 && entries.length === 0) return; // overdue there: a timer of the kernel is late
+    expectSame(`${what} entries`, entries, event.entries);
+    if (recorded && /^[cs] /.test(event.event)) {
+      this.#timeout = recorded.expires;
+      const [connection] = this.#director.connections();
+      this.#expiresAt = this.#director.at + (connection?.expiresInMs ?? 0) / 1000;
+    }
+    const [counters] = this.#director.counters().values();
+    expectSame(
+      `${what} counters`,
+      this.#servers.map((server) => counters?.get(server)),
+      event.counters,
+    );
+  }
+
+  /** Entries go at their time: never later than the kernel's went, nor earlier than its timers can be late. */
+  #waitForTheEnd(changes: NonNullable<Event['changes']>): void {
+    const start = this.#director.at;
+    for (const { after, entries } of changes) {
+      const before = this.#entries();
+      this.#director.goTo(start + after - lateness(this.#timeout) - 0.1);
+      if (this.#entries().length < before.length && before[0]?.expires !== 0) {
+        throw new Differs(`the entry went ${lateness(this.#timeout) + 0.1} s or more before ${after}`);
+      }
+      this.#director.goTo(start + after);
+      expectSame(`entries ${after} s later`, this.#entries(), entries);
+    }
+  }
+}
