@@ -14,6 +14,7 @@ struct abi {
 	struct flow flow;
 	struct settings settings;
 	struct shared shared;
+	struct explanation explanation;
 	enum connection_flag connection_flag;
 	enum connection_state connection_state;
 	enum destination_flag destination_flag;

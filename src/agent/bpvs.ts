@@ -5,12 +5,14 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import packageDescription from '../../package.json' with { type: 'json' };
 import { cleanupCommand } from './commands/cleanup.ts';
+import { explainCommand } from './commands/explain.ts';
 import { type CommandOutput, renderCommand } from './commands/render.ts';
 import { runCommand } from './commands/run.ts';
+import { statusCommand } from './commands/status.ts';
 import { describeError, exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 
 export function program(io: CommandOutput): Command {
-  const commands = [runCommand(io), cleanupCommand(io)];
+  const commands = [runCommand(io), explainCommand(io), statusCommand(io), cleanupCommand(io)];
   const command = new Command('bpvs')
     .description("BPF Virtual Server: kernel IPVS's decisions for Kubernetes Services, its packets in eBPF")
     .version(packageDescription.version)

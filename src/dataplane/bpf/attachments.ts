@@ -2,7 +2,14 @@
 // Where the programs are attached: to devices and to a control group, by links that outlive the process.
 import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { EnvironmentError, SystemError } from '../../errors.ts';
-import { attachTc, BpfLink, type Direction, detachTc, type TcFilter } from '../../native/bpf-link.ts';
+import {
+  attachTc,
+  BpfLink,
+  type Direction,
+  detachTc,
+  queryTc,
+  type TcFilter,
+} from '../../native/bpf-link.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
 
@@ -200,6 +207,11 @@ export function detachLinks(pinDirectory: string): number {
 /** Takes our classifiers off a device. @returns how many there were */
 export function detachClassifiers(ifindex: number): number {
   return directions.filter((direction) => detachTc(filterOf(ifindex, direction))).length;
+}
+
+/** Whether a device has our classifiers. */
+export function hasClassifiers(ifindex: number): boolean {
+  return directions.some((direction) => queryTc(filterOf(ifindex, direction)) !== undefined);
 }
 
 function filterOf(ifindex: number, direction: Direction): TcFilter {

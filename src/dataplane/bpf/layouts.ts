@@ -134,6 +134,16 @@ export const layouts = {
       virtual_now: { offset: 24, size: 8, kind: 'number' },
     },
   },
+  explanation: {
+    size: 20,
+    fields: {
+      reason: { offset: 0, size: 4, kind: 'number' },
+      connection: { offset: 4, size: 4, kind: 'number' },
+      destination: { offset: 8, size: 4, kind: 'number' },
+      service: { offset: 12, size: 4, kind: 'number' },
+      place: { offset: 16, size: 4, kind: 'number' },
+    },
+  },
 } as const satisfies Record<string, StructLayout>;
 
 export const enums = {

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asking the loaded programs what they would do with a client's packet.
+import { existsSync } from 'node:fs';
+import { EnvironmentError } from '../../errors.ts';
+import { addressBytes, addressFamily } from '../../model/address.ts';
+import type { SocketAddress } from '../../model/connection.ts';
+import type {
+  Destination,
+  VirtualServiceDefinition,
+  VirtualServiceKey,
+} from '../../model/virtual-service.ts';
+import { BpfProgram } from '../../native/bpf-program.ts';
+import { programPin } from './attachments.ts';
+import { BpfMaps } from './bpf-maps.ts';
+import { decodeDestination, decodeService, encodeServiceKey, reasonNames } from './codec.ts';
+import { layouts } from './layouts.ts';
+import { decode } from './struct.ts';
+
+export interface Explanation {
+  /** The name of an enum reason: "translated", "rejected_no_destination", ... */
+  readonly reason: string;
+  /** The packet belongs to a connection that is there already. */
+  readonly isKnownConnection: boolean;
+  /** The virtual service of the packet's address, undefined where there is none. */
+  readonly service: VirtualServiceDefinition | undefined;
+  /** Where the packet would go, undefined where it goes nowhere. */
+  readonly destination: Destination | undefined;
+  /** Where the scheduler found it in its table, from 0; undefined where no scheduler was asked. */
+  readonly place: number | undefined;
+  /** Places of that table. */
+  readonly tableSize: number;
+}
+
+/** struct __sk_buff of include/uapi/linux/bpf.h: its size, and where its field cb is. */
+const contextSize = 192;
+const controlBuffer = 48;
+
+/**
+ * Runs the pinned program `explain` over the first packet that the client would send (a SYN, or an empty datagram). Nothing is
+ * sent, and no state changes. Throws EnvironmentError where no daemon has ever run, LayoutError, SystemError.
+ */
+export function explainPacket(
+  pinDirectory: string,
+  client: SocketAddress,
+  service: VirtualServiceKey,
+): Explanation {
+  using maps = BpfMaps.openPinned(pinDirectory);
+  const pin = programPin(pinDirectory, 'explain');
+  if (!existsSync(pin)) {
+    throw new EnvironmentError(`No program is pinned at ${pin}: \`bpvs run\` has to have been ready once`);
+  }
+  using program = BpfProgram.openPinned(pin);
+  const { context } = program.testRun({
+    data: firstPacket(client, service),
+    context: new Uint8Array(contextSize),
+  });
+  const answer = decode(layouts.explanation, context, controlBuffer);
+  const key = encodeServiceKey(service);
+  const entry = maps.get('services').lookup(key);
+  const found = entry && decodeService(key, entry);
+  return {
+    reason: reasonNames[answer.reason] ?? String(answer.reason),
+    isKnownConnection: answer.connection > 0,
+    service: found && definitionOf(found),
+    destination: answer.destination > 0 ? destinationAt(maps, answer.destination - 1) : undefined,
+    place: answer.place > 0 ? answer.place - 1 : undefined,
+    tableSize: found?.tableSize ?? 0,
+  };
+}
+
+function definitionOf(service: VirtualServiceDefinition): VirtualServiceDefinition {
+  const { protocol, address, port, scheduler, schedulerFlags, noDestination } = service;
+  return { protocol, address, port, scheduler, schedulerFlags, noDestination };
+}
+
+function destinationAt(maps: BpfMaps, index: number): Destination | undefined {
+  const value = maps.get('destinations').lookup(new Uint8Array(Uint32Array.of(index).buffer));
+  return value && decodeDestination(value, 0)?.destination;
+}
+
+/** Ethernet, IP, and a TCP SYN or a UDP header; without checksums, which `explain` does not look at. */
+function firstPacket(client: SocketAddress, { address, port, protocol }: VirtualServiceKey): Uint8Array {
+  const isTcp = protocol === 'tcp';
+  const transport = Buffer.alloc(isTcp ? 20 : 8);
+  transport.writeUInt16BE(client.port, 0);
+  transport.writeUInt16BE(port, 2);
+  if (isTcp)
+    transport.writeUInt16BE(0x5002, 12); // five words of header, SYN
+  else transport.writeUInt16BE(transport.length, 4);
+  return addressFamily(address) === 4
+    ? ipv4Packet(client, address, isTcp ? 6 : 17, transport)
+    : ipv6Packet(client, address, isTcp ? 6 : 17, transport);
+}
+
+function ipv4Packet(client: SocketAddress, to: string, protocol: number, transport: Buffer): Uint8Array {
+  const header = Buffer.alloc(34);
+  header.writeUInt16BE(0x0800, 12);
+  header[14] = 0x45;
+  header.writeUInt16BE(20 + transport.length, 16);
+  header[22] = 64;
+  header[23] = protocol;
+  header.set(addressBytes(client.address).subarray(0, 4), 26);
+  header.set(addressBytes(to).subarray(0, 4), 30);
+  return Buffer.concat([header, transport]);
+}
+
+function ipv6Packet(client: SocketAddress, to: string, protocol: number, transport: Buffer): Uint8Array {
+  const header = Buffer.alloc(54);
+  header.writeUInt16BE(0x86dd, 12);
+  header[14] = 0x60;
+  header.writeUInt16BE(transport.length, 18);
+  header[20] = protocol;
+  header[21] = 64;
+  header.set(addressBytes(client.address), 22);
+  header.set(addressBytes(to), 38);
+  return Buffer.concat([header, transport]);
+}

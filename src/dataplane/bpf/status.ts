@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is pinned and attached, as numbers.
+import { listLinks } from '../../native/netlink.ts';
+import { hasClassifiers, listAttachments } from './attachments.ts';
+import { BpfMaps, onlyKey } from './bpf-maps.ts';
+import { readDestinations } from './destination-table.ts';
+import { layouts } from './layouts.ts';
+import { decode } from './struct.ts';
+import { BpfView } from './view.ts';
+
+export interface TableFill {
+  readonly used: number;
+  readonly size: number;
+}
+
+export interface DataPlaneStatus {
+  readonly layoutVersion: number;
+  /** A device that is gone is called by its index. */
+  readonly devices: readonly { readonly name: string; readonly hook: 'tcx' | 'clsact' }[];
+  /** By the inode of the control group; 1 is the root. */
+  readonly cgroups: readonly { readonly id: number; readonly programs: number }[];
+  /** Destinations include removed ones that wait for the end of their connections. */
+  readonly tables: Readonly<Record<'services' | 'destinations' | 'connections', TableFill>>;
+  /** Connections by state, states without any left out. */
+  readonly states: Readonly<Record<string, number>>;
+  /** Packets by reason, reasons without any left out. */
+  readonly reasons: Readonly<Record<string, number>>;
+}
+
+/** Throws EnvironmentError where nothing is pinned, LayoutError, SystemError. */
+export function readStatus(pinDirectory: string): DataPlaneStatus {
+  using maps = BpfMaps.openPinned(pinDirectory);
+  const view = new BpfView(maps);
+  const states: Record<string, number> = {};
+  let connections = 0;
+  for (const { state } of view.connections()) {
+    states[state] = (states[state] ?? 0) + 1;
+    connections++;
+  }
+  const settings = maps.get('settings').lookup(onlyKey);
+  const used = {
+    services: count(maps.get('services').keys()),
+    destinations: count(readDestinations(maps.get('destinations'))),
+    connections,
+  };
+  const fill = (name: keyof typeof used) => ({ used: used[name], size: maps.get(name).maxEntries });
+  return {
+    layoutVersion: settings ? Number(decode(layouts.settings, settings).abi_version) : 0,
+    ...attachments(pinDirectory),
+    tables: {
+      services: fill('services'),
+      destinations: fill('destinations'),
+      connections: fill('connections'),
+    },
+    states,
+    reasons: Object.fromEntries(
+      [...view.reasons()].flatMap(([name, n]) => (n > 0n ? [[name, Number(n)]] : [])),
+    ),
+  };
+}
+
+function attachments(pinDirectory: string): Pick<DataPlaneStatus, 'devices' | 'cgroups'> {
+  const links = listLinks();
+  const all = listAttachments(pinDirectory);
+  const byTarget = Map.groupBy(
+    all.filter(({ kind }) => kind === 'cgroup'),
+    ({ target }) => target,
+  );
+  const tcx = new Set(all.filter(({ kind }) => kind === 'device').map(({ target }) => target));
+  const names = new Map(links.map((link) => [link.index, link.name]));
+  return {
+    devices: [
+      ...[...tcx].map((index) => ({ name: names.get(index) ?? `#${index}`, hook: 'tcx' as const })),
+      ...links
+        .filter((link) => hasClassifiers(link.index))
+        .map(({ name }) => ({ name, hook: 'clsact' as const })),
+    ],
+    cgroups: [...byTarget].map(([id, each]) => ({ id, programs: each.length })),
+  };
+}
+
+function count(items: Iterable<unknown>): number {
+  let n = 0;
+  for (const _ of items) n++;
+  return n;
+}
