@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the addon share: per-environment data, errors, argument checks, and what each file registers.
+// What the addon's files share: per-environment data, errors, argument checks, and what each registers.
 #pragma once
 
 #include <napi.h>
@@ -21,9 +21,9 @@ struct Addon {
 	static Addon &Of(Napi::Env env) { return *env.GetInstanceData<Addon>(); }
 };
 
-/** A SystemError for a failed call; `error` is a positive or negative errno. */
-Napi::Error MakeSystemError(Napi::Env env, const std::string &operation, int error, const std::string &log = "");
-[[noreturn]] void ThrowSystemError(Napi::Env env, const std::string &operation, int error, const std::string &log = "");
+/** Throws SystemError for a failed call; `error` is a positive or negative errno. */
+[[noreturn]] void ThrowSystemError(Napi::Env env, const std::string &operation, int error,
+				   const std::string &log = "");
 
 /** Keeps what libbpf complains about on this thread while it lives; otherwise libbpf is quiet. */
 class LibbpfLog {

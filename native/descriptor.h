@@ -69,7 +69,8 @@ private:
 };
 
 /** The function openPinned(path) of a class. */
-template <typename T> Napi::Value OpenPinned(const Napi::CallbackInfo &info, const Napi::FunctionReference &constructor)
+template <typename T>
+Napi::Value OpenPinned(const Napi::CallbackInfo &info, const Napi::FunctionReference &constructor)
 {
 	std::string path = StringArgument(info, 0, "path");
 	Fd fd(bpf_obj_get(path.c_str()));

@@ -27,7 +27,7 @@ static std::string TextOf(int error)
 	return text ? text : "Unknown error";
 }
 
-Napi::Error MakeSystemError(Napi::Env env, const std::string &operation, int error, const std::string &log)
+void ThrowSystemError(Napi::Env env, const std::string &operation, int error, const std::string &log)
 {
 	int number = std::abs(error);
 	std::string code = NameOf(number);
@@ -39,12 +39,7 @@ Napi::Error MakeSystemError(Napi::Env env, const std::string &operation, int err
 		Napi::String::New(env, operation + ": " + TextOf(number) + " (" + code + ")"),
 		log_or_undefined,
 	});
-	return Napi::Error(env, thrown);
-}
-
-void ThrowSystemError(Napi::Env env, const std::string &operation, int error, const std::string &log)
-{
-	throw MakeSystemError(env, operation, error, log);
+	throw Napi::Error(env, thrown);
 }
 
 /* libbpf has one print callback for the process and calls it on the thread that called libbpf. */

@@ -22,7 +22,7 @@ private:
 	void Detach(const Napi::CallbackInfo &info);
 };
 
-/* The start of the type-specific part of bpf_link_info, for the types that uapi headers of Linux 6.1 do not know too. */
+/* The start of bpf_link_info's type-specific part, also of types that the headers of Linux 6.1 do not know. */
 struct DeviceInfo {
 	uint32_t ifindex;
 	uint32_t attach_type;
@@ -71,7 +71,7 @@ Napi::Function Link::Define(Napi::Env env)
 			   });
 }
 
-/* createLink(program, target, attachType, flags): the target is an ifindex or the descriptor of a control group. */
+/* createLink(program, target, attachType, flags): the target is an ifindex or a control group's descriptor. */
 static Napi::Value CreateLink(const Napi::CallbackInfo &info)
 {
 	Program &program = Program::Argument(info, 0);

@@ -9,8 +9,8 @@
 #include "netlink.h"
 
 /**
- * The watching itself. It belongs to libuv from Start() to the end of closing, so that it may be closed from within its
- * own callback, and when the environment ends.
+ * The watching itself. It belongs to libuv from Start() to the end of closing, so that it may be closed from within
+ * its own callback, and when the environment ends.
  */
 class Watch {
 public:
@@ -36,6 +36,8 @@ private:
 	uv_poll_t poll_;
 	napi_async_cleanup_hook_handle cleanup_ = nullptr;
 	bool is_closing_ = false;
+	/** Events were lost, and those from before have not all been read. */
+	bool has_overrun_ = false;
 	std::vector<char> buffer_ = std::vector<char>(32768);
 };
 
@@ -80,12 +82,12 @@ bool Watch::ReadOnce(Napi::Array records)
 {
 	ssize_t size = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
 	if (size < 0 && errno == ENOBUFS) {
-		Napi::Object overrun = Napi::Object::New(env_);
-		overrun["event"] = "overrun";
-		records[records.Length()] = overrun;
+		has_overrun_ = true;
 		return true;
 	}
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	if (size < 0 && errno == EINTR)
+		return true;
+	if (size < 0 && errno == EAGAIN)
 		return false;
 	if (size < 0)
 		ThrowSystemError(env_, "mnl_socket_recvfrom", errno);
@@ -105,9 +107,18 @@ bool Watch::ReadOnce(Napi::Array records)
 void Watch::Read()
 {
 	Napi::Array records = Napi::Array::New(env_);
-	/* A bounded number at a time: a storm of events must not hold up the event loop. */
-	for (int i = 0; i < 64 && ReadOnce(records); i++)
+	/*
+	 * A bounded number at a time: a storm of events must not hold up the event loop. But after an overrun the kernel drops
+	 * events, without telling again, until the queue is empty: only then is it time to tell, and to list anew.
+	 */
+	for (int i = 0; (i < 64 || has_overrun_) && ReadOnce(records); i++)
 		;
+	if (has_overrun_) {
+		Napi::Object overrun = Napi::Object::New(env_);
+		overrun["event"] = "overrun";
+		records[records.Length()] = overrun;
+		has_overrun_ = false;
+	}
 	if (records.Length())
 		Call(records, env_.Undefined());
 }

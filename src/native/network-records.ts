@@ -37,7 +37,7 @@ export interface AddressRecord {
   readonly isDeprecated: boolean;
 }
 
-/** "overrun": events were lost; list links and addresses anew. */
+/** "overrun": events were lost before it, none after it: list links and addresses anew. */
 export type NetworkEvent =
   | (LinkRecord & { readonly event: 'link' | 'link-gone' })
   | (AddressRecord & { readonly event: 'address' | 'address-gone' })
