@@ -17,7 +17,9 @@ import { TestPlane } from './plane.ts';
 const knownSysctls = ['expire_nodest_conn', 'conn_reuse_mode', 'expire_quiescent_template'];
 
 export class Director implements Disposable {
-  readonly plane: TestPlane;
+  /** Loaded when it is first needed: a replay that is skipped before costs nothing. */
+  #plane: TestPlane | undefined;
+  readonly #sysctl: Readonly<Record<string, number>>;
   /** Seconds since the director was set up. */
   #at = 0;
   readonly #services = new Map<string, VirtualServiceKey>();
@@ -28,8 +30,15 @@ export class Director implements Disposable {
     for (const [name, value] of Object.entries(sysctl)) {
       if (!knownSysctls.includes(name) && value !== 0) throw new Needs(`sysctl ${name}`);
     }
-    const connReuseMode = sysctl.conn_reuse_mode ?? 1;
-    this.plane = new TestPlane({ expireNodestConn: sysctl.expire_nodest_conn === 1, connReuseMode });
+    this.#sysctl = sysctl;
+  }
+
+  get plane(): TestPlane {
+    this.#plane ??= new TestPlane({
+      expireNodestConn: this.#sysctl.expire_nodest_conn === 1,
+      connReuseMode: this.#sysctl.conn_reuse_mode ?? 1,
+    });
+    return this.#plane;
   }
 
   /** Carries out one command line, "-A -t 10.0.0.1:80 -s rr". Throws Needs. */
@@ -136,6 +145,6 @@ export class Director implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.plane[Symbol.dispose]();
+    this.#plane?.[Symbol.dispose]();
   }
 }
