@@ -43,8 +43,7 @@ Napi::Function FunctionArgument(const Napi::CallbackInfo &info, size_t index, co
 
 Bytes BytesArgument(const Napi::CallbackInfo &info, size_t index, const char *name)
 {
-	if (!info[index].IsTypedArray() ||
-	    info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+	if (!info[index].IsTypedArray() || info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
 		ThrowType(info, index, name, "bytes");
 	Napi::Uint8Array bytes = info[index].As<Napi::Uint8Array>();
 	return {bytes.Data(), bytes.ByteLength()};
@@ -54,9 +53,8 @@ Bytes BytesArgument(const Napi::CallbackInfo &info, size_t index, const char *na
 {
 	Bytes bytes = BytesArgument(info, index, name);
 	if (bytes.size != size)
-		throw Napi::TypeError::New(info.Env(), "Expected " + std::to_string(size) + " bytes for " +
-							       name + " but received " +
-							       std::to_string(bytes.size));
+		throw Napi::TypeError::New(info.Env(), "Expected " + std::to_string(size) + " bytes for " + name +
+							       " but received " + std::to_string(bytes.size));
 	return bytes;
 }
 
