@@ -3,15 +3,17 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Fresh } from '../test/bench/fresh.ts';
+import { measureLoading } from '../test/bench/loading.ts';
 import { measurePackets } from '../test/bench/packet-rows.ts';
-import { missedRatios, packetTable, ratiosOf, ratioTable } from '../test/bench/report.ts';
+import { measurePaths } from '../test/bench/path-rows.ts';
+import { missedRatios, packetTable, pathTable, ratiosOf, ratioTable } from '../test/bench/report.ts';
 
 const usage = `usage: npm run bench -- [--check] [--json FILE]
   --check      exit with status 1 when a ratio is missed
   --json FILE  write all numbers there, too
 `;
 
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: { check: { type: 'boolean' }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
   });
@@ -20,12 +22,16 @@ function main(): number {
     return 0;
   }
   using fresh = new Fresh();
-  const results = { packets: measurePackets(fresh) };
+  const loadSeconds = measureLoading();
+  const paths = await measurePaths();
+  const results = { loadSeconds, packets: measurePackets(fresh), paths };
   const ratios = ratiosOf(results);
   if (values.json !== undefined) {
     writeFileSync(values.json, `${JSON.stringify({ ...results, ratios }, null, 2)}\n`);
   }
-  process.stdout.write(`${packetTable(results.packets)}\n\n${ratioTable(ratios)}\n`);
+  process.stdout.write(
+    `${packetTable(results.packets)}\n\n${pathTable(paths.rows)}\n\n${ratioTable(ratios)}\n`,
+  );
   const missed = missedRatios(ratios);
   for (const { name, value, limit } of missed) {
     process.stderr.write(`missed: ${name} is ${value.toFixed(2)}, at most ${limit?.toFixed(2)} is wanted\n`);
@@ -33,4 +39,4 @@ function main(): number {
   return values.check && missed.length > 0 ? 1 : 0;
 }
 
-process.exitCode = main();
+process.exitCode = await main();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The results as tables, and the ratios that must hold.
 import type { PacketRow } from './packet-rows.ts';
+import type { Deed, PathResults, PathRow } from './path-rows.ts';
 
+/** Mostly a ratio of two numbers of the same run; else the unit is in the name. */
 export interface Ratio {
   /** "established request / bare DNAT, 1 flow". */
   readonly name: string;
@@ -11,14 +13,45 @@ export interface Ratio {
 }
 
 export interface Results {
+  /** Of 10,000 services with two destinations each, into empty maps. */
+  readonly loadSeconds: number;
   readonly packets: readonly PacketRow[];
+  readonly paths: PathResults;
 }
 
 const many = 10_000;
 const established = 'established request, TCP over IPv4';
 
-export function ratiosOf({ packets }: Results): readonly Ratio[] {
-  return packetRatios(packets);
+export function ratiosOf({ loadSeconds, packets, paths }: Results): readonly Ratio[] {
+  return [
+    ...packetRatios(packets),
+    ...pathRatios(paths.rows),
+    { name: 'loading 10,000 services, seconds', value: loadSeconds, limit: 2 },
+    { name: 'daemon with 10,000 services, MiB resident', value: paths.residentMiB, limit: 150 },
+  ];
+}
+
+const pathLimits: Readonly<Partial<Record<Deed, number>>> = { connections: 1.1, exchanges: 1.35 };
+
+function pathRatios(rows: readonly PathRow[]): readonly Ratio[] {
+  return rows.flatMap(({ way, services, deed, ns }): Ratio[] => {
+    const other = (way: PathRow['way'], services: number) =>
+      rows.find((row) => row.deed === deed && row.way === way && row.services === services)?.ns ?? Number.NaN;
+    if (way === 'plain routing') return [];
+    const limit = way === 'BPVS' ? pathLimits[deed] : undefined;
+    const name = `TCP ${deed}, ${way} of ${count(services)} / plain routing`.replace(
+      'TCP datagrams',
+      'UDP datagrams',
+    );
+    const toPlain = { name, value: ns / other('plain routing', 0), ...(limit !== undefined && { limit }) };
+    if (services !== many) return [toPlain];
+    const toOne = {
+      name: `${deed} with BPVS, 10,000 services / 1 service`,
+      value: ns / other(way, 1),
+      limit: 1.05,
+    };
+    return [toPlain, toOne];
+  });
 }
 
 function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
@@ -56,6 +89,13 @@ export function packetTable(rows: readonly PacketRow[]): string {
   return table(
     ['packet', 'flows', 'services', 'ns'],
     rows.map(({ name, flows, services, ns }) => [name, count(flows), count(services), ns.toFixed(1)]),
+  );
+}
+
+export function pathTable(rows: readonly PathRow[]): string {
+  return table(
+    ['whole path, each', 'way', 'services', 'CPU ns'],
+    rows.map(({ deed, way, services, ns }) => [deed, way, count(services), ns.toFixed(0)]),
   );
 }
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPU time of the whole path from pod to pod, by way and by what is done; all ways in turn, round by round.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { compileTraffic, PathSubject, type SubjectOptions, type Way } from './path-subjects.ts';
+
+/** What a client does, and how often in one round: some 30 ms. */
+const deeds = { connections: 1000, exchanges: 4000, datagrams: 4000 } as const;
+export type Deed = keyof typeof deeds;
+
+export interface PathRow {
+  readonly way: Way;
+  readonly services: number;
+  readonly deed: Deed;
+  /** CPU time of both ends and all between them, for each. */
+  readonly ns: number;
+}
+
+export interface PathResults {
+  readonly rows: readonly PathRow[];
+  /** Of the daemon with 10,000 services. */
+  readonly residentMiB: number;
+}
+
+const rounds = 30;
+
+const ways: readonly SubjectOptions[] = [
+  { name: 'bench-plain', way: 'plain routing', services: 0 },
+  { name: 'bench-nft', way: 'nftables', services: 1 },
+  { name: 'bench-one', way: 'BPVS', services: 1 },
+  { name: 'bench-many', way: 'BPVS', services: 10_000 },
+];
+
+export async function measurePaths(): Promise<PathResults> {
+  const folder = mkdtempSync(`${tmpdir()}/bpvs-bench-`);
+  const subjects: PathSubject[] = [];
+  try {
+    const traffic = await compileTraffic(folder);
+    for (const options of ways) subjects.push(await PathSubject.open(traffic, options));
+    const rows = await measure(subjects);
+    const residentMiB = Math.max(...subjects.map((subject) => subject.residentMiB ?? 0));
+    return { rows, residentMiB };
+  } finally {
+    for (const subject of subjects) await subject.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The least over all rounds, as any disturbance only adds. */
+async function measure(subjects: readonly PathSubject[]): Promise<readonly PathRow[]> {
+  const measured = (Object.keys(deeds) as Deed[]).flatMap((deed) =>
+    subjects.map((subject) => ({ subject, deed, ns: Infinity })),
+  );
+  for (let round = 0; round < rounds; round++) {
+    for (const row of measured) {
+      row.ns = Math.min(row.ns, await row.subject.run(row.deed, deeds[row.deed]));
+    }
+  }
+  return measured.map(({ subject: { way, services }, deed, ns }) => ({ way, services, deed, ns }));
+}
