@@ -2,12 +2,13 @@
 // The daemon on a node of a lab, with a folder of manifests, pins and a control group of its own.
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { findCgroupRoot } from '../../src/agent/cgroup.ts';
+import { removeDataPlane } from '../../src/dataplane/bpf/cleanup.ts';
 import type { CommandResult } from './command.ts';
 import { Host, type Node } from './host.ts';
 import type { Lab } from './lab.ts';
@@ -30,6 +31,7 @@ export class NodeAgent implements AsyncDisposable {
     this.pinDirectory = `/sys/fs/bpf/bpvs-${lab.name}-${node.name}`;
     this.cgroup = `${findCgroupRoot()}/bpvs-${lab.name}-${node.name}`;
     this.manifests = mkdtempSync(join(tmpdir(), `bpvs-${lab.name}-`));
+    if (existsSync(this.pinDirectory)) removeDataPlane(this.pinDirectory); // of a test that was killed
     mkdirSync(this.cgroup, { recursive: true });
   }
 
@@ -42,12 +44,15 @@ export class NodeAgent implements AsyncDisposable {
     return this.#child?.pid ?? 0;
   }
 
-  /** Writes a file of manifests; a rename, so that it is whole. */
+  /** Writes a List of objects, whole at once. */
   write(objects: readonly Fields[], file = 'objects.json'): void {
-    writeFileSync(
-      join(this.manifests, file),
-      JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
-    );
+    this.writeText(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }), file);
+  }
+
+  writeText(text: string, file = 'objects.json'): void {
+    const path = join(this.manifests, file);
+    writeFileSync(`${path}.new`, text);
+    renameSync(`${path}.new`, path);
   }
 
   /** Starts the daemon; resolves with its ready line. Rejects with its log if it ends before. */
@@ -84,7 +89,8 @@ export class NodeAgent implements AsyncDisposable {
     while (!pattern.test(this.#log)) {
       const left = deadline - performance.now();
       const chunk =
-        this.#child && once(this.#child.stderr, 'data', { signal: AbortSignal.timeout(Math.max(left, 1)) });
+        this.#child &&
+        once(this.#child.stderr, 'data', { signal: AbortSignal.timeout(Math.max(Math.ceil(left), 1)) });
       await (chunk ?? Promise.reject(new Error('no daemon'))).catch(() => {
         throw new Error(`Expected ${pattern} in the log within ${timeoutMs} ms but received: ${this.#log}`);
       });
