@@ -8,6 +8,7 @@ struct abi {
 	struct destination destination;
 	struct destination_load destination_load;
 	struct statistics statistics;
+	struct estimate estimate;
 	struct connection connection;
 	struct flow_key4 flow_key4;
 	struct flow_key6 flow_key6;

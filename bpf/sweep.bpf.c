@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The expiry of connections, by a timer of the kernel: it goes on while no daemon runs. */
+/* What happens by itself, by a timer of the kernel that needs no daemon: expiry of connections, estimates of rates. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include "lib/clock.h"
 #include "lib/conn.h"
+#include "lib/estimate.h"
 #include "lib/stats.h"
 
 #define CLOCK_MONOTONIC 1
@@ -12,6 +13,8 @@
 #define TICK_NS (16ULL * 1000 * 1000)
 #define TICKS_PER_ROUND 64
 #define ENTRIES_AT_LEAST 64
+/* Two seconds: at each tick the destinations whose turn it is are sampled. */
+#define TICKS_PER_ESTIMATE 125
 
 struct slice {
 	__u64 now;
@@ -48,13 +51,30 @@ static __always_inline void sweep_some(struct shared *state, __u32 count)
 	state->sweep_cursor = next < slice.entries ? next : next - slice.entries;
 }
 
+static long estimate_step(__u64 step, __u32 *first)
+{
+	estimate_destination(*first + step * TICKS_PER_ESTIMATE);
+	return 0;
+}
+
+static __always_inline void estimate_some(struct shared *state)
+{
+	__u32 turn = state->estimate_turn;
+
+	if (turn < state->used_destinations)
+		bpf_loop((state->used_destinations - turn - 1) / TICKS_PER_ESTIMATE + 1, estimate_step, &turn, 0);
+	state->estimate_turn = turn + 1 < TICKS_PER_ESTIMATE ? turn + 1 : 0;
+}
+
 static int tick(void *map, int *key, struct sweeper *sweeper)
 {
 	__u32 zero = 0;
 	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
 
-	if (state)
+	if (state) {
 		sweep_some(state, state->used_connections / TICKS_PER_ROUND + ENTRIES_AT_LEAST);
+		estimate_some(state);
+	}
 	bpf_timer_start(&sweeper->timer, TICK_NS, 0);
 	return 0;
 }
@@ -84,7 +104,22 @@ int stop_sweep(struct __sk_buff *skb)
 	return sweeper ? bpf_timer_cancel(&sweeper->timer) : -1;
 }
 
-/* One whole round at once, for tests with a virtual clock. */
+/* One whole round of each at once, for tests with a virtual clock. */
+SEC("tc")
+int estimate(struct __sk_buff *skb)
+{
+	__u32 turn;
+
+	for (turn = 0; turn < TICKS_PER_ESTIMATE; turn++) {
+		__u32 zero = 0;
+		struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+		if (state)
+			estimate_some(state);
+	}
+	return 0;
+}
+
 SEC("tc")
 int sweep(struct __sk_buff *skb)
 {

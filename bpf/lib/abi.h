@@ -92,6 +92,15 @@ struct statistics {
 };
 
 /*
+ * The estimator of a destination's rates: what it saw last, and each rate as a fixed-point number, signed, of 10
+ * fractional bits for connections and packets and 5 for bytes (net/netfilter/ipvs/ip_vs_est.c).
+ */
+struct estimate {
+	struct statistics seen;
+	struct statistics scaled;
+};
+
+/*
  * TCP states of net/netfilter/ipvs/ip_vs_proto_tcp.c, then UDP's one. No connection rests in STATE_NONE, so that is
  * what an unused entry says.
  */
@@ -238,9 +247,11 @@ struct settings {
 
 /* What programs share with one another: cursors of the pools, the budget of rejects, the sweep. */
 struct shared {
-	__u32 used_connections; /* entries of connections that were ever used: the rest needs no sweep */
+	__u32 used_connections;  /* entries of connections that were ever used: the rest needs no sweep */
+	__u32 used_destinations; /* destinations that ever had a connection: the rest needs no estimate */
 	__u32 half_open_cursor;
 	__u32 sweep_cursor;
+	__u32 estimate_turn;
 	__u32 reject_tokens;
 	__u64 reject_refilled; /* nanoseconds */
 	__u64 virtual_now;     /* the time, where has_virtual_clock */

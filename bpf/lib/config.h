@@ -10,6 +10,8 @@ const volatile __u64 host_netns_cookie = 0;
 /* Entries of the maps `connections` and `half_open`; the latter a power of two. */
 const volatile __u32 max_connections = 1;
 const volatile __u32 max_half_open = 1;
+/* CPUs that a per-CPU map has values for. */
+const volatile __u32 possible_cpus = 1;
 /* For tests only: time stands still at `virtual_now` of the map `clock`. */
 const volatile _Bool has_virtual_clock = 0;
 

@@ -263,6 +263,16 @@ static __always_inline struct connection *fill_entry(const struct packet *packet
 	return connection;
 }
 
+/* For the estimator. Two CPUs may both set it and one be lost: the destination's next connection makes that good. */
+static __always_inline void note_destination(__u32 destination_index)
+{
+	__u32 zero = 0;
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+	if (state && state->used_destinations <= destination_index)
+		state->used_destinations = destination_index + 1;
+}
+
 /* Counts a connection and starts its timer: the last step of opening it. */
 static __always_inline void start_connection(struct connection *connection)
 {
@@ -273,6 +283,7 @@ static __always_inline void start_connection(struct connection *connection)
 		connection->expires = now_ns() + timeout_of(settings_entry, state);
 	shift_load(connection->destination_index, is_active(state), 1);
 	count_connection(connection->destination_index);
+	note_destination(connection->destination_index);
 	connection->state = state;
 }
 

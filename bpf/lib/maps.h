@@ -43,6 +43,14 @@ struct {
 	__type(value, struct statistics);
 } destination_statistics SEC(".maps");
 
+/* Written by the timer, read by listings. Same index as destinations. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct estimate);
+} destination_estimates SEC(".maps");
+
 /* Schedulers' tables: a state word, then indexes into destinations. Written by the control plane, the state by
  * programs. */
 struct {

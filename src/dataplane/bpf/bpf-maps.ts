@@ -13,6 +13,7 @@ const entriesOf = {
   destinations: (sizes) => sizes.destinations,
   destination_loads: (sizes) => sizes.destinations,
   destination_statistics: (sizes) => sizes.destinations,
+  destination_estimates: (sizes) => sizes.destinations,
   places: (sizes) => sizes.places,
   connections: (sizes) => sizes.connections,
   free_connections: (sizes) => sizes.connections,

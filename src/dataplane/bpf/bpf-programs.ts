@@ -4,7 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
 import { isBpf, mountBpf } from '../../native/bpf-filesystem.ts';
-import type { BpfMap } from '../../native/bpf-map.ts';
+import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import { netnsCookie } from '../../native/namespace.ts';
@@ -135,6 +135,7 @@ function setConstants(object: BpfObject, options: BpfOptions, maps: ReadonlyMap<
     host_netns_cookie: new Uint8Array(BigUint64Array.of(netnsCookie()).buffer),
     max_connections: u32(maps.get('connections')?.maxEntries ?? options.sizes.connections),
     max_half_open: u32(maps.get('half_open')?.maxEntries ?? options.sizes.halfOpen),
+    possible_cpus: u32(possibleCpus()),
     has_virtual_clock: Uint8Array.of(options.hasVirtualClock ? 1 : 0),
   };
   for (const [name, bytes] of Object.entries(constants)) {

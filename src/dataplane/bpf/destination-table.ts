@@ -35,6 +35,7 @@ export class DestinationTable {
   readonly #destinations: BpfMap;
   readonly #loads: BpfMap;
   readonly #statistics: BpfMap;
+  readonly #estimates: BpfMap;
   readonly #now: () => number;
   readonly #trash = new Map<string, Removed>();
   readonly #free: number[] = [];
@@ -47,6 +48,7 @@ export class DestinationTable {
     this.#destinations = maps.get('destinations');
     this.#loads = maps.get('destination_loads');
     this.#statistics = maps.get('destination_statistics');
+    this.#estimates = maps.get('destination_estimates');
     this.#now = now;
     this.#reclaimedAtMs = now();
   }
@@ -129,6 +131,7 @@ export class DestinationTable {
     const key = keyOf(index);
     this.#loads.update(key, new Uint8Array(this.#loads.valueSize));
     this.#statistics.update(key, new Uint8Array(this.#statistics.crossingSize));
+    this.#estimates.update(key, new Uint8Array(this.#estimates.valueSize));
   }
 }
 

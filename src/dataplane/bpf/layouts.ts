@@ -54,6 +54,10 @@ export const layouts = {
       out_bytes: { offset: 32, size: 8, kind: 'number' },
     },
   },
+  estimate: {
+    size: 80,
+    fields: { seen: { offset: 0, size: 40, kind: 'bytes' }, scaled: { offset: 40, size: 40, kind: 'bytes' } },
+  },
   connection: {
     size: 128,
     fields: {
@@ -124,14 +128,16 @@ export const layouts = {
     },
   },
   shared: {
-    size: 32,
+    size: 40,
     fields: {
       used_connections: { offset: 0, size: 4, kind: 'number' },
-      half_open_cursor: { offset: 4, size: 4, kind: 'number' },
-      sweep_cursor: { offset: 8, size: 4, kind: 'number' },
-      reject_tokens: { offset: 12, size: 4, kind: 'number' },
-      reject_refilled: { offset: 16, size: 8, kind: 'number' },
-      virtual_now: { offset: 24, size: 8, kind: 'number' },
+      used_destinations: { offset: 4, size: 4, kind: 'number' },
+      half_open_cursor: { offset: 8, size: 4, kind: 'number' },
+      sweep_cursor: { offset: 12, size: 4, kind: 'number' },
+      estimate_turn: { offset: 16, size: 4, kind: 'number' },
+      reject_tokens: { offset: 20, size: 4, kind: 'number' },
+      reject_refilled: { offset: 24, size: 8, kind: 'number' },
+      virtual_now: { offset: 32, size: 8, kind: 'number' },
     },
   },
   explanation: {

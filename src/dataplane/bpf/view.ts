@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading the maps: what ipvsadm's listings need, with or without a daemon.
 import type { Connection } from '../../model/connection.ts';
-import { addStatistics, noRates, noStatistics } from '../../model/statistics.ts';
+import { addStatistics, noRates, noStatistics, type Rates } from '../../model/statistics.ts';
 import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
 import type { DataPlaneView, DestinationStatus, VirtualServiceStatus } from '../data-plane.ts';
 import { BpfMaps, onlyKey } from './bpf-maps.ts';
-import { decodeConnection, decodeService, decodeStatistics, reasonNames, type Settings } from './codec.ts';
+import {
+  decodeConnection,
+  decodeEstimate,
+  decodeService,
+  decodeStatistics,
+  reasonNames,
+  roundRates,
+  type Settings,
+} from './codec.ts';
 import { readDestinations } from './destination-table.ts';
 import { layouts } from './layouts.ts';
 import { decode } from './struct.ts';
@@ -36,7 +44,7 @@ export class BpfView implements DataPlaneView {
         ...definition,
         destinations: own.filter((entry) => entry.isAvailable).map((entry) => entry.status),
         statistics: own.reduce((sum, entry) => addStatistics(sum, entry.status.statistics), noStatistics),
-        rates: noRates,
+        rates: roundRates(own.reduce((sum, entry) => addStatistics(sum, entry.scaledRates), noRates)),
       };
     });
   }
@@ -97,41 +105,39 @@ export class BpfView implements DataPlaneView {
   }
 
   /** In the order of their adding. */
-  #destinationsByService(): ReadonlyMap<
-    number,
-    readonly { isAvailable: boolean; status: DestinationStatus }[]
-  > {
-    const numbers = this.#numbers();
+  #destinationsByService(): ReadonlyMap<number, readonly Entry[]> {
+    const loads = this.#maps.get('destination_loads');
+    const statistics = this.#maps.get('destination_statistics');
+    const estimates = this.#maps.get('destination_estimates');
+    const cpus = possibleCpus();
     const slots = [...readDestinations(this.#maps.get('destinations'))].sort((a, b) =>
       a.added < b.added ? -1 : 1,
     );
-    const byService = new Map<number, { isAvailable: boolean; status: DestinationStatus }[]>();
+    const byService = new Map<number, Entry[]>();
     for (const { index, serviceId, destination, isAvailable } of slots) {
-      const entry = { isAvailable, status: { ...destination, ...numbers(index) } };
+      const load = decode(layouts.destination_load, lookup(loads, index));
+      const scaledRates = decodeEstimate(lookup(estimates, index));
+      const status = {
+        ...destination,
+        activeConnections: load.active,
+        inactiveConnections: Math.max(load.total - load.active, 0),
+        statistics: decodeStatistics(lookup(statistics, index), 0, cpus),
+        rates: roundRates(scaledRates),
+      };
+      const entry = { isAvailable, status, scaledRates };
       const own = byService.get(serviceId);
       if (own) own.push(entry);
       else byService.set(serviceId, [entry]);
     }
     return byService;
   }
+}
 
-  /** A destination's numbers by its index. */
-  #numbers(): (
-    index: number,
-  ) => Omit<DestinationStatus, keyof import('../../model/virtual-service.ts').Destination> {
-    const loads = this.#maps.get('destination_loads');
-    const statistics = this.#maps.get('destination_statistics');
-    const cpus = possibleCpus();
-    return (index) => {
-      const load = decode(layouts.destination_load, lookup(loads, index));
-      return {
-        activeConnections: load.active,
-        inactiveConnections: Math.max(load.total - load.active, 0),
-        statistics: decodeStatistics(lookup(statistics, index), 0, cpus),
-        rates: noRates,
-      };
-    };
-  }
+/** A destination in the maps; those in the trash still count in their service's sums. */
+interface Entry {
+  readonly isAvailable: boolean;
+  readonly status: DestinationStatus;
+  readonly scaledRates: Rates;
 }
 
 function lookup(map: BpfMap, index: number): Uint8Array {
