@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// A data plane that only remembers, with the kernel's answers to operations: for tests of what stands above it.
+import { OperationError } from '../../errors.ts';
+import type { Connection } from '../../model/connection.ts';
+import type { Operation } from '../../model/operation.ts';
+import { noRates, noStatistics } from '../../model/statistics.ts';
+import {
+  type Destination,
+  type DestinationKey,
+  destinationId,
+  type VirtualServiceDefinition,
+  type VirtualServiceKey,
+  virtualServiceId,
+} from '../../model/virtual-service.ts';
+import type { DataPlane, OperationFailure, VirtualServiceStatus } from '../data-plane.ts';
+
+interface Entry {
+  definition: VirtualServiceDefinition;
+  /** By identity, in the order of their adding. */
+  readonly destinations: Map<string, Destination>;
+}
+
+/** It has no connections and counts nothing. */
+export class MemoryDataPlane implements DataPlane {
+  readonly connectionTableSize = 0;
+  /** How many virtual services fit; more are refused with ENOSPC. May be changed at any time. */
+  maxServices: number;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(maxServices = Number.POSITIVE_INFINITY) {
+    this.maxServices = maxServices;
+  }
+
+  services(): readonly VirtualServiceStatus[] {
+    const numbers = { statistics: noStatistics, rates: noRates };
+    return [...this.#entries.values()].map(({ definition, destinations }) => ({
+      ...definition,
+      ...numbers,
+      destinations: [...destinations.values()].map((destination) => ({
+        ...destination,
+        ...numbers,
+        activeConnections: 0,
+        inactiveConnections: 0,
+      })),
+    }));
+  }
+
+  connections(): readonly Connection[] {
+    return [];
+  }
+
+  apply(operations: readonly Operation[]): readonly OperationFailure[] {
+    return operations.flatMap((operation) => {
+      try {
+        this.#carryOut(operation);
+        return [];
+      } catch (error) {
+        if (!(error instanceof OperationError)) throw error;
+        return [{ operation, error }];
+      }
+    });
+  }
+
+  close(): void {}
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #carryOut(operation: Operation): void {
+    const id = virtualServiceId(operation.service);
+    switch (operation.do) {
+      case 'add-service':
+        if (this.#entries.has(id)) throw new OperationError('EEXIST', `Service already exists: ${id}`);
+        if (this.#entries.size >= this.maxServices) throw new OperationError('ENOSPC', `No room for ${id}`);
+        this.#entries.set(id, { definition: operation.service, destinations: new Map() });
+        return;
+      case 'edit-service':
+        this.#entry(operation.service, 'No such service').definition = operation.service;
+        return;
+      case 'delete-service':
+        this.#entry(operation.service, 'No such service');
+        this.#entries.delete(id);
+        return;
+      case 'add-destination': {
+        const { destinations } = this.#entry(operation.service, 'Service not defined');
+        const destination = destinationId(operation.destination);
+        if (destinations.has(destination)) {
+          throw new OperationError('EEXIST', `Destination already exists: ${id} ${destination}`);
+        }
+        destinations.set(destination, operation.destination);
+        return;
+      }
+      case 'edit-destination':
+        this.#destinations(operation).set(destinationId(operation.destination), operation.destination);
+        return;
+      case 'delete-destination':
+        this.#destinations(operation).delete(destinationId(operation.destination));
+        return;
+    }
+  }
+
+  #entry(key: VirtualServiceKey, message: string): Entry {
+    const entry = this.#entries.get(virtualServiceId(key));
+    if (!entry) throw new OperationError('ESRCH', `${message}: ${virtualServiceId(key)}`);
+    return entry;
+  }
+
+  /** The service's destinations, of which the named one is one. */
+  #destinations(operation: {
+    service: VirtualServiceKey;
+    destination: DestinationKey;
+  }): Map<string, Destination> {
+    const { destinations } = this.#entry(operation.service, 'Service not defined');
+    const destination = destinationId(operation.destination);
+    if (!destinations.has(destination)) {
+      throw new OperationError(
+        'ENOENT',
+        `No such destination: ${virtualServiceId(operation.service)} ${destination}`,
+      );
+    }
+    return destinations;
+  }
+}

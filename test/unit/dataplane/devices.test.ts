@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which devices are clients' devices, by rule and by option.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type DeviceTraits, isClientDevice, parseDevices } from '../../../src/dataplane/bpf/devices.ts';
+import { InputError } from '../../../src/errors.ts';
+
+const ethernet = 1;
+const none = 65534;
+
+function device(name: string, kind: string, more: Partial<DeviceTraits> = {}): DeviceTraits {
+  return { name, kind, slaveKind: '', type: ethernet, isLoopback: false, ...more };
+}
+
+const node: readonly DeviceTraits[] = [
+  device('lo', '', { type: 772, isLoopback: true }),
+  device('eth0', ''),
+  device('eth1', '', { slaveKind: 'bond' }),
+  device('bond0', 'bond'),
+  device('bond0.7', 'vlan'),
+  device('veth1', 'veth'),
+  device('veth2', 'veth', { slaveKind: 'bridge' }),
+  device('lxc1', 'netkit'),
+  device('cni0', 'bridge'),
+  device('flannel.1', 'vxlan'),
+  device('dummy0', 'dummy'),
+  device('wg0', 'wireguard', { type: none }),
+  device('tunl0', 'ipip', { type: 768 }),
+  device('ifb0', 'ifb'),
+];
+
+const chosen = (filter: (device: DeviceTraits) => boolean) => node.filter(filter).map(({ name }) => name);
+
+test('clients enter by veth, netkit, physical, bond, vlan and vxlan devices', () => {
+  assert.deepEqual(chosen(isClientDevice), [
+    'eth0',
+    'bond0',
+    'bond0.7',
+    'veth1',
+    'veth2',
+    'lxc1',
+    'flannel.1',
+  ]);
+});
+
+test('--devices replaces the rule by names and globs, but never takes a device that cannot be read', () => {
+  assert.deepEqual(chosen(parseDevices('dummy0, veth?')), ['veth1', 'veth2', 'dummy0']);
+  assert.deepEqual(chosen(parseDevices('*0')), ['eth0', 'bond0', 'cni0', 'dummy0', 'ifb0']);
+  assert.deepEqual(chosen(parseDevices('bond0.7')), ['bond0.7']);
+  assert.deepEqual(chosen(parseDevices('wg0,tunl0,lo')), []);
+});
+
+test('!name leaves a device out, of the rule where nothing else is named', () => {
+  assert.deepEqual(chosen(parseDevices('!veth*,!lxc1')), ['eth0', 'bond0', 'bond0.7', 'flannel.1']);
+  assert.deepEqual(chosen(parseDevices('veth*,!veth2')), ['veth1']);
+});
+
+for (const text of ['', 'eth0,,eth1', '!', 'eth/0', 'a-name-that-is-too-long']) {
+  test(`"${text}" is no list of devices`, () => {
+    assert.throws(() => parseDevices(text), InputError);
+  });
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reconciling against a data plane that refuses, with a clock that the test moves.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MemoryDataPlane } from '../../../src/dataplane/memory/memory-data-plane.ts';
+import type { VirtualService } from '../../../src/model/virtual-service.ts';
+import { Reconciler, type Reconciliation } from '../../../src/reconcile/reconciler.ts';
+
+function service(port: number, ...addresses: readonly string[]): VirtualService {
+  return {
+    protocol: 'tcp',
+    address: '10.96.0.80',
+    port,
+    scheduler: 'rr',
+    schedulerFlags: [],
+    noDestination: 'reject',
+    destinations: addresses.map((address) => ({ address, port: 8080, weight: 1, forwarding: 'masq' })),
+  };
+}
+
+/** A reconciler with what it reported, and the one timer that it has set. */
+function setUp(dataPlane: MemoryDataPlane) {
+  const reports: Reconciliation[] = [];
+  let timer: { readonly delayMs: number; readonly callback: () => void } | undefined;
+  const reconciler = new Reconciler(
+    dataPlane,
+    {
+      now: () => 0,
+      after: (delayMs, callback) => {
+        const own = { delayMs, callback };
+        timer = own;
+        return () => {
+          if (timer === own) timer = undefined;
+        };
+      },
+    },
+    (report) => reports.push(report),
+  );
+  const expire = () => {
+    const due = timer;
+    timer = undefined;
+    due?.callback();
+    return due?.delayMs;
+  };
+  return { reconciler, reports, expire, isWaiting: () => timer !== undefined };
+}
+
+const ports = (dataPlane: MemoryDataPlane) => dataPlane.services().map((each) => each.port);
+
+test('the data plane becomes what is desired, and a second time nothing is done', () => {
+  const dataPlane = new MemoryDataPlane();
+  const { reconciler, reports, isWaiting } = setUp(dataPlane);
+  reconciler.want([service(80, '10.244.1.2'), service(81)]);
+  reconciler.want([service(80, '10.244.1.2'), service(81)]);
+  reconciler.want([service(81, '10.244.1.3')]);
+  assert.deepEqual(
+    reports.map(({ services, operations, failures }) => [services, operations, failures.length]),
+    [
+      [2, 3, 0],
+      [2, 0, 0],
+      [1, 2, 0],
+    ],
+  );
+  assert.deepEqual(ports(dataPlane), [81]);
+  assert.equal(isWaiting(), false);
+});
+
+test('what failed is reported and tried again, ever more seldom, until it succeeds', () => {
+  const dataPlane = new MemoryDataPlane(1);
+  const { reconciler, reports, expire, isWaiting } = setUp(dataPlane);
+  reconciler.want([service(80), service(81)]);
+  assert.deepEqual(
+    reports[0]?.failures.map(({ operation }) => [operation.do, operation.service.port]),
+    [['add-service', 81]],
+  );
+  assert.deepEqual(Array.from({ length: 7 }, expire), [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+  dataPlane.maxServices = 2;
+  expire();
+  assert.deepEqual(ports(dataPlane), [80, 81]);
+  assert.equal(isWaiting(), false);
+});
+
+test('a newer wish takes the place of the one that is being tried again', () => {
+  const dataPlane = new MemoryDataPlane(1);
+  const { reconciler, reports, isWaiting } = setUp(dataPlane);
+  reconciler.want([service(80), service(81)]);
+  reconciler.want([service(80)]);
+  assert.equal(isWaiting(), false);
+  assert.deepEqual(reports.at(-1)?.failures, []);
+});
+
+test('a closed reconciler tries nothing again', () => {
+  const dataPlane = new MemoryDataPlane(0);
+  const { reconciler, isWaiting } = setUp(dataPlane);
+  reconciler.want([service(80)]);
+  assert.equal(isWaiting(), true);
+  reconciler.close();
+  assert.equal(isWaiting(), false);
+});
+
+test('what someone else changed in the data plane is put right', () => {
+  const dataPlane = new MemoryDataPlane();
+  const { reconciler } = setUp(dataPlane);
+  reconciler.want([service(80)]);
+  dataPlane.apply([
+    { do: 'delete-service', service: service(80) },
+    { do: 'add-service', service: service(99) },
+  ]);
+  reconciler.want([service(80)]);
+  assert.deepEqual(ports(dataPlane), [80]);
+});
