@@ -16,7 +16,8 @@ import { TestPlane } from './plane.ts';
 /** The sysctls of net.ipv4.vs that a recording may set, with what is there of each. */
 const knownSysctls = ['expire_nodest_conn', 'conn_reuse_mode', 'expire_quiescent_template'];
 
-export class Director implements Disposable {
+/** One at a time: the next one takes the programs over. */
+export class Director {
   /** Loaded when it is first needed: a replay that is skipped before costs nothing. */
   #plane: TestPlane | undefined;
   readonly #sysctl: Readonly<Record<string, number>>;
@@ -34,7 +35,7 @@ export class Director implements Disposable {
   }
 
   get plane(): TestPlane {
-    this.#plane ??= new TestPlane({
+    this.#plane ??= TestPlane.reuse({
       expireNodestConn: this.#sysctl.expire_nodest_conn === 1,
       connReuseMode: this.#sysctl.conn_reuse_mode ?? 1,
     });
@@ -142,9 +143,5 @@ export class Director implements Disposable {
         ];
       }),
     );
-  }
-
-  [Symbol.dispose](): void {
-    this.#plane?.[Symbol.dispose]();
   }
 }

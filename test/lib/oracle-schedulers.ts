@@ -59,7 +59,7 @@ export async function replayScheduling(recording: {
 }
 
 async function replayScenario(scenario: Scenario): Promise<void> {
-  using director = new Director(scenario.sysctl);
+  const director = new Director(scenario.sysctl);
   const replayer = new Replayer(scenario, director);
   for (const [number, step] of scenario.steps.entries()) await replayer.take(step, number);
 }

@@ -54,7 +54,7 @@ export async function replayStates(recording: {
 async function replayScript(script: Script): Promise<void> {
   if (script.group === 'real-sockets') throw new Needs('two real TCP stacks: netns tests have them');
   if (script.protocol === 'sctp') throw new Needs('SCTP');
-  using director = new Director(script.sysctl);
+  const director = new Director(script.sysctl);
   for (const line of script.setup) await director.ipvsadm(line.replace(/^ipvsadm /, ''));
   const life = new Life(script, director);
   try {

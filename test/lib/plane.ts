@@ -3,6 +3,8 @@
 import { existsSync } from 'node:fs';
 import { BpfDataPlane } from '../../src/dataplane/bpf/bpf-data-plane.ts';
 import { onlyKey } from '../../src/dataplane/bpf/bpf-maps.ts';
+import { BpfPrograms } from '../../src/dataplane/bpf/bpf-programs.ts';
+import { readDestinations } from '../../src/dataplane/bpf/destination-table.ts';
 import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { type BpfOptions, defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
 import { parseAddressPort } from '../../src/model/address.ts';
@@ -38,19 +40,32 @@ export function missingForBpf(): string | undefined {
   return undefined;
 }
 
+const testOptions: BpfOptions = {
+  sizes: testSizes,
+  timeouts: defaultTimeouts,
+  expireNodestConn: false,
+  connReuseMode: 1,
+  hasVirtualClock: true,
+};
+
+/** Loaded once, for tests that need many planes one after the other. */
+let reusedPrograms: BpfPrograms | undefined;
+
 export class TestPlane implements Disposable {
   readonly plane: BpfDataPlane;
 
-  constructor(options: Partial<BpfOptions> = {}) {
-    this.plane = BpfDataPlane.open({
-      sizes: testSizes,
-      timeouts: defaultTimeouts,
-      expireNodestConn: false,
-      connReuseMode: 1,
-      hasVirtualClock: true,
-      ...options,
-    });
+  /** @param programs loaded before, with the same sizes and over empty maps; they stay loaded */
+  constructor(options: Partial<BpfOptions> = {}, programs?: BpfPrograms) {
+    const all = { ...testOptions, ...options };
+    this.plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
     this.advance(1000);
+  }
+
+  /** An empty plane over programs that an earlier one used, which must not be used any more; it need not be closed. */
+  static reuse(options: Partial<BpfOptions> = {}): TestPlane {
+    reusedPrograms ??= BpfPrograms.load(testOptions);
+    empty(reusedPrograms);
+    return new TestPlane(options, reusedPrograms);
   }
 
   /** Adds a virtual service and its destinations, in this order. Throws the first failure. */
@@ -115,6 +130,30 @@ export class TestPlane implements Disposable {
     const verdict = verdicts.get(returnValue);
     if (!verdict) throw new Error(`${program} returned ${returnValue}`);
     return { verdict, packet: new Uint8Array(data) };
+  }
+}
+
+/** Ends all connections, then forgets services and destinations. */
+function empty(programs: BpfPrograms): void {
+  const { maps } = programs;
+  const shared = maps.get('shared');
+  const value = shared.lookup(onlyKey);
+  if (!value) throw new Error('the map shared is empty');
+  const offset = layouts.shared.fields.virtual_now.offset;
+  value.writeBigUInt64LE(value.readBigUInt64LE(offset) + 1_000_000_000_000_000n, offset);
+  shared.update(onlyKey, value);
+  programs.run('sweep');
+  const services = maps.get('services');
+  for (const key of [...services.keys()]) services.delete(key);
+  const byDestination = [
+    'destinations',
+    'destination_loads',
+    'destination_statistics',
+    'destination_estimates',
+  ] as const;
+  for (const { index } of [...readDestinations(maps.get('destinations'))]) {
+    const key = new Uint8Array(Uint32Array.of(index).buffer);
+    for (const name of byDestination) maps.get(name).update(key, new Uint8Array(maps.get(name).crossingSize));
   }
 }
 

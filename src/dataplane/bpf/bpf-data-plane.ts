@@ -44,7 +44,11 @@ export class BpfDataPlane implements DataPlane {
 
   /** Loads the programs and takes over the virtual services that are pinned. Throws as BpfPrograms.load. */
   static open(options: BpfOptions): BpfDataPlane {
-    const programs = BpfPrograms.load(options);
+    return BpfDataPlane.over(BpfPrograms.load(options), options);
+  }
+
+  /** The same over programs that are loaded already; closing it closes them. */
+  static over(programs: BpfPrograms, options: BpfOptions): BpfDataPlane {
     try {
       writeSettings(programs, options);
       if (!options.hasVirtualClock) programs.run('start_sweep');
