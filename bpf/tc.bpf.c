@@ -57,7 +57,8 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 	if (!settings_entry)
 		return TC_ACT_UNSPEC;
 	advance(connection, settings_entry, packet->tcp_event, flow->direction, now_ns());
-	count_packet(connection->destination_index, flow->direction, packet->length);
+	if (is_available(connection->destination_index))
+		count_packet(connection->destination_index, flow->direction, packet->length);
 	if (translate(skb, cursor, packet, connection, flow, family)) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;

@@ -75,6 +75,17 @@ static __always_inline void release_entry(struct connection *connection, const s
 	bpf_map_push_elem(&free_connections, &entry, 0);
 }
 
+/* Two CPUs may meet first packets of one flow; the slower one follows the connection that the faster one opened. */
+static __always_inline enum reason join_connection(const struct packet *packet, struct flow *flow)
+{
+	const struct flow *found = find_flow(&packet->tuple);
+
+	if (!found || !connection_of(found))
+		return REASON_DROPPED_TABLE_FULL;
+	*flow = *found;
+	return REASON_TRANSLATED;
+}
+
 /*
  * Opens the connection of a client's first packet to a destination that a scheduler chose.
  * @return REASON_TRANSLATED with *flow set to the request, or why not; then nothing is left behind
@@ -93,8 +104,10 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 	}
 	flow->direction = DIRECTION_REPLY;
 	reason = insert_reply(connection, flow);
-	if (reason != REASON_TRANSLATED)
-		goto release;
+	if (reason != REASON_TRANSLATED) {
+		release_entry(connection, flow);
+		return reason;
+	}
 	compute_differences(connection);
 	if (connection->source_port != connection->client_port || connection->flags & CONNECTION_HAIRPIN)
 		connection->flags |= CONNECTION_SOURCE_CHANGED;
@@ -102,16 +115,12 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 	if (insert_flow(&packet->tuple, flow) != 0) {
 		reply_tuple(&tuple, connection);
 		delete_flow(&tuple);
-		reason = REASON_DROPPED_TABLE_FULL;
-		goto release;
+		release_entry(connection, flow);
+		return join_connection(packet, flow);
 	}
 	enter_half_open(connection, flow->connection);
 	start_connection(connection);
 	return REASON_TRANSLATED;
-
-release:
-	release_entry(connection, flow);
-	return reason;
 }
 
 /*

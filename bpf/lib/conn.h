@@ -135,6 +135,14 @@ static __always_inline struct connection *connection_of(const struct flow *flow)
 	return connection;
 }
 
+/* Whether the destination is configured; one in the trash is counted no more, though its connections go on. */
+static __always_inline int is_available(__u32 destination_index)
+{
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
+
+	return destination && destination->flags & DESTINATION_AVAILABLE;
+}
+
 static __always_inline void shift_load(__u32 destination_index, int active, int total)
 {
 	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &destination_index);
