@@ -3,7 +3,7 @@
 import type { Connection } from '../model/connection.ts';
 import type { Operation } from '../model/operation.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
-import type { Destination, VirtualServiceDefinition } from '../model/virtual-service.ts';
+import type { Destination, VirtualService, VirtualServiceDefinition } from '../model/virtual-service.ts';
 
 /** A destination as the data plane has it, with the numbers that ipvsadm -L shows. */
 export interface DestinationStatus extends Destination {
@@ -41,6 +41,8 @@ export interface OperationFailure {
 }
 
 export interface DataPlane extends DataPlaneView {
+  /** What {@link services} tells but for the numbers; cheap enough for every change in a large cluster. */
+  configuration(): readonly VirtualService[];
   /**
    * Carries the operations out in order. After each of them the data plane is in a consistent state: no packet meets a
    * half-written service. One that fails (OperationError: EEXIST, ESRCH, ENOENT, EINVAL, as kernel IPVS answers; ENOSPC

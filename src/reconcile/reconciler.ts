@@ -59,7 +59,7 @@ export class Reconciler implements Disposable {
     if (!desired) return;
     this.#cancelRetry();
     const start = this.#timing.now();
-    const operations = diff(desired, this.#dataPlane.services());
+    const operations = diff(desired, this.#dataPlane.configuration());
     const failures = this.#dataPlane.apply(operations);
     if (failures.length > 0) {
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());

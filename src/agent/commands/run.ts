@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // bpvs run: the daemon.
 import { hostname } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceHook } from '../../dataplane/bpf/attachments.ts';
 import { isClientDevice, parseDevices } from '../../dataplane/bpf/devices.ts';
@@ -62,6 +63,7 @@ export function runCommand(io: CommandOutput): Command {
 }
 
 async function run(options: DaemonOptions, io: CommandOutput): Promise<void> {
+  setFlagsFromString('--optimize-for-size'); // a third less memory with 10,000 Services
   const { Daemon } = await import('../daemon.ts');
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => end());

@@ -6,6 +6,7 @@ import type { Operation } from '../../model/operation.ts';
 import {
   type DestinationKey,
   destinationId,
+  type VirtualService,
   type VirtualServiceKey,
   virtualServiceId,
 } from '../../model/virtual-service.ts';
@@ -75,6 +76,13 @@ export class BpfDataPlane implements DataPlane {
 
   services(): readonly VirtualServiceStatus[] {
     return this.#view.services();
+  }
+
+  configuration(): readonly VirtualService[] {
+    return Array.from(this.#services.entries(), ({ definition, slots }) => ({
+      ...definition,
+      destinations: slots.map((slot) => slot.destination).reverse(),
+    }));
   }
 
   connections(): Iterable<Connection> {

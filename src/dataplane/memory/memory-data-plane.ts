@@ -8,6 +8,7 @@ import {
   type Destination,
   type DestinationKey,
   destinationId,
+  type VirtualService,
   type VirtualServiceDefinition,
   type VirtualServiceKey,
   virtualServiceId,
@@ -42,6 +43,13 @@ export class MemoryDataPlane implements DataPlane {
         activeConnections: 0,
         inactiveConnections: 0,
       })),
+    }));
+  }
+
+  configuration(): readonly VirtualService[] {
+    return [...this.#entries.values()].map(({ definition, destinations }) => ({
+      ...definition,
+      destinations: [...destinations.values()],
     }));
   }
 
