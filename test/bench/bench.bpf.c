@@ -25,7 +25,7 @@
 
 /* What packets to make. User space writes it before each run. */
 struct traffic {
-	__u64 sent;
+	__u32 sent;
 	__u32 first_flow;
 	__u32 flows;
 	__u32 services;
@@ -34,7 +34,7 @@ struct traffic {
 	__u32 transport_sum; /* of what the transport checksum covers, addresses and ports zero */
 	__u8 direction;
 	__u8 is_shuffled; /* flows by chance, not one after the other */
-	__u8 padding[6];
+	__u8 padding[2];
 };
 
 struct {

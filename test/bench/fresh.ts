@@ -48,6 +48,8 @@ export class Fresh implements Disposable {
   readonly #measured: BpfMap;
   readonly #traffic: BpfMap;
   readonly #layout: StructLayout;
+  /** So that shuffled flows come in another order every time. */
+  #sent = 0;
 
   constructor() {
     using object = benchObject('bench');
@@ -76,6 +78,7 @@ export class Fresh implements Disposable {
     const start = process.hrtime.bigint();
     const result = this.#fresh.testRun({ data, repeat: count });
     const elapsed = process.hrtime.bigint() - start;
+    this.#sent = (this.#sent + count) >>> 0;
     return { nsPerPacket: Number(elapsed) / count, packet: result.data };
   }
 
@@ -92,6 +95,7 @@ export class Fresh implements Disposable {
     const transport = 14 + (traffic.family === 4 ? 20 : 40);
     const sumAt = (offset: number) => ~view.getUint16(offset, true) & 0xffff;
     return encode(this.#layout, {
+      sent: traffic.isShuffled ? this.#sent : 0,
       first_flow: traffic.firstFlow,
       flows: traffic.flows,
       services: traffic.services,

@@ -32,6 +32,8 @@ const many = 10_000;
 const smallTable = 262_144;
 const largeTable = 2_097_152;
 const newFlowsPerSlice = 16_384;
+/** Packets before those of a slice, so that what fits into the cache is there. */
+const warmUp = 2 * many;
 
 const request = {
   family: 4,
@@ -170,7 +172,7 @@ function foreignSubjects(world: World, flows: number): readonly Subject[] {
   ];
 }
 
-/** The bare DNAT, over as many entries as the data plane's table of flows has. */
+/** The bare DNAT, over as many entries as the data plane's table of flows has: both directions'. */
 class Floor implements Disposable {
   readonly #dnat: BpfProgram;
 
@@ -180,7 +182,9 @@ class Floor implements Disposable {
     object.load();
     using learn = object.program('learn');
     this.#dnat = object.program('dnat');
-    fresh.run(learn, { ...request, flows, isShuffled: false }, flows);
+    for (const direction of ['request', 'reply'] as const) {
+      fresh.run(learn, { ...request, direction, flows, isShuffled: false }, flows);
+    }
   }
 
   subject(flows: number): Subject {
@@ -203,6 +207,7 @@ function measure(fresh: Fresh, subjects: readonly Subject[]): readonly PacketRow
       const firstFlow = traffic.firstFlow + (newFlowsPerSlice ?? 0) * round;
       const packets = { ...traffic, firstFlow };
       row.empty = Math.min(row.empty, fresh.run(undefined, packets, count).nsPerPacket);
+      if (newFlowsPerSlice === undefined) fresh.run(program, packets, warmUp);
       const run = fresh.run(program, packets, count);
       checkFate(row.subject.name, fate, run.packet);
       row.full = Math.min(row.full, run.nsPerPacket);
