@@ -42,6 +42,7 @@ export class Daemon implements AsyncDisposable {
   readonly #remarks = new OnceEach();
   readonly #failures = new OnceEach();
   #objects: ClusterObjects | undefined;
+  #isComplete = false;
   #addresses: readonly Address[] = [];
   #links: readonly LinkRecord[] = [];
   #isAttached = false;
@@ -121,8 +122,9 @@ export class Daemon implements AsyncDisposable {
     const { manifests } = this.#options;
     try {
       return await ManifestDirectory.open(manifests, {
-        objectsChanged: (objects) => {
+        objectsChanged: (objects, isComplete) => {
           this.#objects = objects;
+          this.#isComplete = isComplete;
           this.#plan();
         },
         problemsFound: (problems) => {
@@ -152,7 +154,7 @@ export class Daemon implements AsyncDisposable {
       { families: [4, 6], scheduler, nodePortAddresses: [] },
     );
     this.#remark(desired);
-    this.#reconciler.want(desired.services);
+    this.#reconciler.want(desired.services, this.#isComplete);
   }
 
   #remark(desired: DesiredState): void {
@@ -161,7 +163,7 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
-  #reconciled({ services, operations, failures, durationMs }: Reconciliation): void {
+  #reconciled({ services, operations, withheld, failures, durationMs }: Reconciliation): void {
     this.#services = services;
     const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
     for (const problem of this.#failures.fresh(lines)) {
@@ -171,6 +173,7 @@ export class Daemon implements AsyncDisposable {
       services,
       operations,
       failures: failures.length,
+      ...(withheld > 0 && { withheld }),
       ms: Math.round(durationMs),
     });
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The devices and addresses of the node, now and whenever they change.
+import { SystemError } from '../errors.ts';
 import { type Address, addressFromBytes } from '../model/address.ts';
 import { listAddresses, listLinks, type NetworkWatch, watchNetwork } from '../native/netlink.ts';
 import type { AddressRecord, LinkRecord } from '../native/network-records.ts';
@@ -54,7 +55,7 @@ export class NetworkFollower implements Disposable {
     this.#watch = watchNetwork(
       ({ event }) => {
         this.#haveLinksChanged ||= !event.startsWith('address');
-        this.#timer ??= setTimeout(() => this.#look(), settleMs);
+        this.#timer ??= setTimeout(() => this.#attempt(() => this.#look()), settleMs);
       },
       (error) => this.#failed(error),
     );
@@ -80,15 +81,19 @@ export class NetworkFollower implements Disposable {
   #failed(error: Error): void {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
+    this.#watch?.close();
     this.#listener.failed(error);
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      try {
-        this.#start();
-      } catch (again) {
-        this.#failed(again as Error);
-      }
-    }, retryMs);
+    this.#timer = setTimeout(() => this.#attempt(() => this.#start()), retryMs);
+  }
+
+  #attempt(step: () => void): void {
+    this.#timer = undefined;
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#failed(error);
+    }
   }
 }
 

@@ -12,8 +12,11 @@ const rescanMs = 1000;
 
 /** What a follower calls; neither may throw. */
 export interface ManifestListener {
-  /** All objects of all files, at the beginning and after each change. */
-  objectsChanged(objects: ClusterObjects): void;
+  /**
+   * All objects of all files, at the beginning and after each change.
+   * @param isComplete false while a file of the beginning has not been read without a problem: objects may be missing
+   */
+  objectsChanged(objects: ClusterObjects, isComplete: boolean): void;
   /** Lines for a person to read, each once for the change that brought it up. */
   problemsFound(problems: readonly string[]): void;
 }
@@ -69,11 +72,13 @@ export class ManifestDirectory implements AsyncDisposable {
   async #scan(isFirst: boolean): Promise<void> {
     this.#dueMs = Number.POSITIVE_INFINITY;
     await this.#rewatch();
-    const { objects, problems, hasChanged, isUnsettled } = await this.#store.scan(this.#closing.signal);
+    const { objects, problems, hasChanged, isUnsettled, isComplete } = await this.#store.scan(
+      this.#closing.signal,
+    );
     if (this.#closing.signal.aborted) return;
     this.#isMissing = false;
     if (problems.length > 0) this.#listener.problemsFound(problems);
-    if (hasChanged || isFirst) this.#listener.objectsChanged(objects);
+    if (hasChanged || isFirst) this.#listener.objectsChanged(objects, isComplete);
     this.#schedule(isUnsettled ? debounceMs : rescanMs);
   }
 

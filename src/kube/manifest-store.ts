@@ -18,11 +18,14 @@ export interface Scan {
   readonly hasChanged: boolean;
   /** Some file was left alone because it is just being written: look again soon. */
   readonly isUnsettled: boolean;
+  /** Every file was once read without a problem, or came after the first look: nothing is missing that may have been there. */
+  readonly isComplete: boolean;
 }
 
 interface KnownFile {
   readonly signature: string;
   readonly objects: Ingested;
+  readonly isComplete: boolean;
 }
 
 export class ManifestStore {
@@ -67,7 +70,8 @@ export class ManifestStore {
       if (!present.has(name)) hasChanged = this.#files.delete(name);
     }
     if (hasChanged) problems.push(...this.#merge());
-    return { objects: this.#objects, problems, hasChanged, isUnsettled };
+    const isComplete = [...this.#files.values()].every((file) => file.isComplete);
+    return { objects: this.#objects, problems, hasChanged, isUnsettled, isComplete };
   }
 
   /** Returns the duplicates that were not there before. */
@@ -96,10 +100,13 @@ export class ManifestStore {
 
   /** Returns the file's problems. */
   async #read(name: string, signature: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
-    const former = this.#files.get(name)?.objects ?? nothing;
+    const known = this.#files.get(name);
+    const former = known?.objects ?? nothing;
     const manifest = await loadManifest(join(this.#directory, name), signal);
     const objects = manifest.isReadable ? withFormer(manifest.objects, former) : former;
-    this.#files.set(name, { signature, objects });
-    return manifest.isReadable ? objects.problems : [manifest.problem];
+    const problems = manifest.isReadable ? objects.problems : [manifest.problem];
+    const isComplete = problems.length === 0 || (known?.isComplete ?? !this.#isFirst);
+    this.#files.set(name, { signature, objects, isComplete });
+    return problems;
   }
 }

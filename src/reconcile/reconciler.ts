@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps a data plane at what is desired: compares, applies, and tries again what failed.
 import type { DataPlane, OperationFailure } from '../dataplane/data-plane.ts';
+import type { Operation } from '../model/operation.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
 import { diff } from './diff.ts';
 
@@ -8,6 +9,8 @@ import { diff } from './diff.ts';
 export interface Reconciliation {
   readonly services: number;
   readonly operations: number;
+  /** Deletions that wait until what is desired is completely known. */
+  readonly withheld: number;
   readonly failures: readonly OperationFailure[];
   readonly durationMs: number;
 }
@@ -28,6 +31,7 @@ export class Reconciler implements Disposable {
   readonly #timing: Timing;
   readonly #report: (reconciliation: Reconciliation) => void;
   #desired: readonly VirtualService[] | undefined;
+  #isComplete = true;
   #cancelRetry: () => void = () => {};
   #retryMs = firstRetryMs;
 
@@ -37,9 +41,13 @@ export class Reconciler implements Disposable {
     this.#report = report;
   }
 
-  /** Makes the data plane what is desired, at once. Operations that fail are tried again until the next call. */
-  want(desired: readonly VirtualService[]): void {
+  /**
+   * Makes the data plane what is desired, at once. Operations that fail are tried again until the next call.
+   * @param isComplete whether all that is desired is known; if not, nothing is deleted
+   */
+  want(desired: readonly VirtualService[], isComplete = true): void {
     this.#desired = desired;
+    this.#isComplete = isComplete;
     this.#retryMs = firstRetryMs;
     this.#reconcile();
   }
@@ -59,7 +67,8 @@ export class Reconciler implements Disposable {
     if (!desired) return;
     this.#cancelRetry();
     const start = this.#timing.now();
-    const operations = diff(desired, this.#dataPlane.configuration());
+    const all = diff(desired, this.#dataPlane.configuration());
+    const operations = this.#isComplete ? all : all.filter((operation) => !isDeletion(operation));
     const failures = this.#dataPlane.apply(operations);
     if (failures.length > 0) {
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
@@ -68,8 +77,13 @@ export class Reconciler implements Disposable {
     this.#report({
       services: desired.length,
       operations: operations.length,
+      withheld: all.length - operations.length,
       failures,
       durationMs: this.#timing.now() - start,
     });
   }
+}
+
+function isDeletion(operation: Operation): boolean {
+  return operation.do === 'delete-service' || operation.do === 'delete-destination';
 }

@@ -104,6 +104,20 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 4 });
   });
 
+  test('a daemon that starts with a broken manifest deletes nothing before it is mended', async () => {
+    await using agent = makeAgent();
+    await agent.start();
+    await agent.stop();
+    agent.writeText('{ "apiVersion": ');
+    agent.write([], 'other.json');
+    assert.match(await agent.start(), /, 0 virtual services, 3 devices$/);
+    await agent.logged(/event=reconciled services=0 operations=0 failures=0 withheld=4 /);
+    assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 2, 'n2-pod1': 2 });
+    writeWeb(agent, here);
+    await agent.logged(/event=reconciled services=4 operations=4 failures=0 ms=/);
+    assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 4 });
+  });
+
   test('a node port follows the addresses of the node', async () => {
     await using agent = makeAgent();
     const endpoints = [here.addresses];

@@ -33,7 +33,8 @@ export interface DeviceChanges {
   readonly failures: readonly DeviceFailure[];
 }
 
-const directions: readonly Direction[] = ['ingress', 'egress'];
+/** Replies can be turned before the first request is. */
+const directions: readonly Direction[] = ['egress', 'ingress'];
 
 /** "bpvs" and "bp" in ASCII: the classifier of this handle and priority is ours, nobody else's is touched. */
 const tcHandle = 0x62707673;

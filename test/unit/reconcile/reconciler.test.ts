@@ -89,6 +89,19 @@ test('a newer wish takes the place of the one that is being tried again', () => 
   assert.deepEqual(reports.at(-1)?.failures, []);
 });
 
+test('nothing is deleted while not all that is desired is known', () => {
+  const dataPlane = new MemoryDataPlane();
+  const { reconciler, reports } = setUp(dataPlane);
+  reconciler.want([service(80, '10.244.1.2'), service(81)]);
+  reconciler.want([service(80, '10.244.1.3'), service(82)], false);
+  assert.deepEqual(ports(dataPlane), [80, 81, 82]);
+  assert.equal(dataPlane.services()[0]?.destinations.length, 2);
+  assert.equal(reports.at(-1)?.withheld, 2);
+  reconciler.want([service(80, '10.244.1.3'), service(82)]);
+  assert.deepEqual(ports(dataPlane), [80, 82]);
+  assert.equal(dataPlane.services()[0]?.destinations.length, 1);
+});
+
 test('a closed reconciler tries nothing again', () => {
   const dataPlane = new MemoryDataPlane(0);
   const { reconciler, isWaiting } = setUp(dataPlane);
