@@ -99,7 +99,8 @@ export class NodeAgent implements AsyncDisposable {
 
   /** Runs another command of bpvs on this node's pins. */
   command(...argv: readonly string[]): Promise<CommandResult> {
-    return this.node.run([process.execPath, bpvs, ...argv, '--pin-dir', this.pinDirectory]);
+    const [name = '', ...rest] = argv;
+    return this.node.run([process.execPath, bpvs, name, '--pin-dir', this.pinDirectory, ...rest]);
   }
 
   /** The node as a machine whose processes are in the daemon's control group. */

@@ -278,6 +278,12 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     const wrong = await run('--cgroup', '/tmp');
     assert.equal(wrong.code, 3);
     assert.match(wrong.lastLine ?? '', /cannot be attached to \/tmp: it is no control group of version 2/);
+    for (const pinDirectory of ['/tmp/bpvs-pins', '/nowhere/bpvs']) {
+      const other = await run('--pin-dir', pinDirectory);
+      assert.equal(other.code, 3);
+      assert.match(other.lastLine ?? '', /is in another file system\).*`mount -t bpf bpf \/sys\/fs\/bpf`/);
+      assert.equal(existsSync(pinDirectory), false);
+    }
     const none = await agent.command('status');
     assert.equal(none.code, 0, 'the maps are there, whatever failed later');
     await agent.command('cleanup');

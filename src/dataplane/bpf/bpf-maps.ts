@@ -58,7 +58,9 @@ export class BpfMaps implements Disposable {
    */
   static openPinned(pinDirectory: string): BpfMaps {
     if (!existsSync(mapPin(pinDirectory, 'settings'))) {
-      throw new EnvironmentError(`No virtual services are pinned at ${pinDirectory}`);
+      throw new EnvironmentError(
+        `No virtual services are pinned at ${pinDirectory}: \`bpvs run\` puts them there`,
+      );
     }
     const opened = new Map<MapName, BpfMap>();
     const maps = new BpfMaps(opened);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading the programs over their maps: new ones on a fresh node, the pinned ones of an earlier process otherwise.
 import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
 import { isBpf, mountBpf } from '../../native/bpf-filesystem.ts';
@@ -88,9 +89,11 @@ export class BpfPrograms implements Disposable {
 }
 
 function preparePins(pinDirectory: string): void {
-  const parent = pinDirectory.replace(/\/[^/]+\/?$/, '');
+  let present = pinDirectory;
+  while (!existsSync(present)) present = dirname(present);
   try {
-    if (!isBpf(parent) && parent === '/sys/fs/bpf') mountBpf(parent);
+    if (present === '/sys/fs/bpf' && !isBpf(present)) mountBpf(present);
+    if (!isBpf(present)) throw new Error(`${present} is in another file system`);
     for (const folder of ['maps', 'programs', 'links'])
       mkdirSync(`${pinDirectory}/${folder}`, { recursive: true });
   } catch (error) {
