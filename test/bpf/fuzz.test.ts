@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// A million hostile packets: whatever comes in, nothing wrong comes out.
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { addressBytes, addressFamily, formatAddressPort } from '../../src/model/address.ts';
+import { HostilePackets } from '../lib/hostile.ts';
+import { missingForBpf, type Outcome, TestPlane } from '../lib/plane.ts';
+import { numberFrom, Random } from '../lib/random.ts';
+import { ethernetLength, readWire, repairChecksums, sum, type Wire } from '../lib/wire.ts';
+
+const seed = numberFrom('BPVS_FUZZ_SEED', 20_261_121);
+const packets = numberFrom('BPVS_FUZZ_PACKETS', 1_000_000);
+
+const clients = ['10.244.1.10', '10.244.1.11', '192.0.2.100', 'fd00:10:244:1::10', 'fd00:10:244:1::11'];
+const servers = ['10.244.2.20', '10.244.2.21', 'fd00:10:244:2::20', 'fd00:10:244:2::21'];
+const clientPorts = [20, 1024, 40000, 40001, 40002, 40003];
+const serverPort = 8080;
+
+interface Target {
+  readonly destinations: readonly string[];
+  readonly noDestination: 'reject' | 'drop';
+}
+
+/** What the n-th virtual address of a family serves, in TCP and UDP alike: port 80 round robin, 443 by source. */
+function targetsOf(family: 4 | 6): readonly Target[] {
+  const ofFamily = (list: readonly string[]) => list.filter((address) => addressFamily(address) === family);
+  return [
+    { destinations: ofFamily(servers), noDestination: 'reject' },
+    { destinations: ofFamily(clients), noDestination: 'reject' },
+    {
+      destinations: [...ofFamily(servers).slice(0, 1), ...ofFamily(clients).slice(0, 1)],
+      noDestination: 'drop',
+    },
+    { destinations: [], noDestination: 'reject' },
+    { destinations: [], noDestination: 'drop' },
+  ];
+}
+
+const virtualAddress = (family: 4 | 6, n: number) =>
+  family === 4 ? `10.96.0.${10 + n}` : `fd00:10:96::${10 + n}`;
+const hex = (address: string) =>
+  Buffer.from(addressBytes(address).subarray(0, addressFamily(address) === 4 ? 4 : 16)).toString('hex');
+
+/** A client's or a destination's end and the virtual one, of a connection that was seen to be translated. */
+interface Known {
+  readonly client: string;
+  readonly clientPort: number;
+  readonly virtual: string;
+  readonly virtualPort: number;
+}
+
+class Fuzz implements Disposable {
+  readonly plane = new TestPlane({
+    sizes: { services: 64, destinations: 256, places: 65_536, connections: 4096, halfOpen: 1024 },
+  });
+  readonly seen: Record<string, number> = {};
+  readonly #random = new Random(seed);
+  readonly #packets: HostilePackets;
+  readonly #targets = new Map<string, Target>();
+  /** By the reply as it is met, with the hook that meets it. */
+  readonly #replies = new Map<string, Known>();
+  #drops = 0n;
+
+  constructor() {
+    const virtuals: string[] = [];
+    for (const family of [4, 6] as const) {
+      for (const [n, target] of targetsOf(family).entries()) {
+        virtuals.push(virtualAddress(family, n));
+        this.#serve(virtualAddress(family, n), target);
+      }
+    }
+    this.#packets = new HostilePackets(this.#random, {
+      addresses: [...clients, ...clients, ...servers, ...virtuals],
+      ports: [...clientPorts, serverPort, 80, 443, 53],
+      targets: { addresses: virtuals, ports: [80, 443] },
+    });
+  }
+
+  #serve(address: string, target: Target): void {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      for (const [port, scheduler] of [
+        [80, 'rr'],
+        [443, 'sh'],
+      ] as const) {
+        const destinations = target.destinations.map((each) => formatAddressPort(each, serverPort));
+        const { noDestination } = target;
+        this.plane.serve(protocol, formatAddressPort(address, port), destinations, {
+          scheduler,
+          noDestination,
+        });
+        this.#targets.set(`${protocol === 'tcp' ? 6 : 17} ${hex(address)} ${port}`, target);
+      }
+    }
+  }
+
+  step(): void {
+    const { frame, context } = this.#packets.next();
+    const hook = this.#random.once(3) ? 'egress' : 'ingress';
+    try {
+      this.#check(frame, hook, this.#run(frame, hook, context));
+    } catch (error) {
+      const packet = `${hook} ${frame.toString('hex')}`;
+      throw new Error(`seed ${seed}: ${packet}${context ? ' with offload' : ''}`, { cause: error });
+    }
+    if (this.#random.once(2000)) this.plane.advance(this.#random.below(4000) / 1000);
+  }
+
+  /** Every drop was seen when it happened: at the end no others are counted. */
+  finish(): void {
+    assert.equal(this.#droppedCount(), this.#drops, 'packets counted as dropped');
+  }
+
+  [Symbol.dispose](): void {
+    this.plane[Symbol.dispose]();
+  }
+
+  #run(frame: Buffer, hook: 'ingress' | 'egress', context?: Buffer): Outcome & { readonly packet: Buffer } {
+    const program = this.plane.plane.programs.program(`tc_${hook}`);
+    const { returnValue, data } = program.testRun({
+      data: frame,
+      ...(context && { context }),
+      contextOutSize: 0,
+    });
+    const verdict = ({ 4294967295: 'pass', 2: 'drop', 7: 'redirect' } as const)[returnValue];
+    assert.ok(verdict, `the hook returned ${returnValue}`);
+    return { verdict, packet: data };
+  }
+
+  #count(what: string): void {
+    this.seen[what] = (this.seen[what] ?? 0) + 1;
+  }
+
+  #droppedCount(): bigint {
+    let dropped = 0n;
+    for (const [name, count] of this.plane.plane.view.reasons())
+      if (name.startsWith('dropped_')) dropped += count;
+    return dropped;
+  }
+
+  #check(
+    frame: Buffer,
+    hook: 'ingress' | 'egress',
+    { verdict, packet }: Outcome & { readonly packet: Buffer },
+  ): void {
+    const wire = readWire(frame);
+    if (verdict === 'drop') {
+      this.#count('dropped');
+      assert.equal(hook, 'ingress', 'nothing is dropped on its way to a client');
+      assert.ok(wire && this.#targetOf(wire), 'only packets of a virtual service are dropped');
+      assert.equal(this.#droppedCount(), ++this.#drops, 'one more packet counted as dropped');
+      return;
+    }
+    const target = wire && hook === 'ingress' ? this.#targetOf(wire) : undefined;
+    const isForUs = wire && target && mayOpen(wire);
+    if (verdict === 'pass' && frame.equals(packet)) {
+      assert.ok(!isForUs, 'the first packet of a connection to a virtual service is not left alone');
+      this.#count(wire ? 'untouched, whole' : 'untouched, malformed');
+      return;
+    }
+    assert.ok(wire, 'a packet that is not whole is left alone');
+    if (isForUs && target.destinations.length === 0 && !this.#known(wire, hook)) {
+      assert.equal(verdict, 'redirect');
+      this.#checkReject(frame, wire, packet);
+    } else this.#checkTranslation(frame, wire, hook, verdict, packet);
+  }
+
+  #targetOf(wire: Wire): Target | undefined {
+    return this.#targets.get(`${wire.protocol} ${wire.destination} ${wire.destinationPort}`);
+  }
+
+  #known(wire: Wire, hook: string): Known | undefined {
+    const { protocol, source, sourcePort, destination, destinationPort } = wire;
+    return this.#replies.get(`${hook} ${protocol} ${source} ${sourcePort} ${destination} ${destinationPort}`);
+  }
+
+  #checkTranslation(
+    frame: Buffer,
+    wire: Wire,
+    hook: 'ingress' | 'egress',
+    verdict: string,
+    packet: Buffer,
+  ): void {
+    const out = readWire(packet);
+    assert.ok(out, 'a whole packet comes out as one');
+    assertOnlyTupleDiffers(frame, wire, packet, out, verdict === 'redirect');
+    const known = this.#known(wire, hook);
+    if (known && isReplyOf(known, out)) {
+      this.#count(`reply at ${hook}`);
+      return;
+    }
+    assert.equal(hook, 'ingress', 'a packet of no connection is left alone on its way to a client');
+    const target = this.#targetOf(wire);
+    assert.ok(target, 'a packet to no virtual service is left alone');
+    assert.ok(target.destinations.some((address) => hex(address) === out.destination));
+    assert.equal(out.destinationPort, serverPort);
+    const isHairpin = out.destination === wire.source;
+    assert.equal(verdict, isHairpin ? 'redirect' : 'pass');
+    assert.equal(out.source, isHairpin ? wire.destination : wire.source);
+    this.#count(isHairpin ? 'turned round' : 'translated');
+    this.#remember(wire, out, isHairpin ? 'ingress' : 'egress');
+    if (this.#random.once(4)) this.#checkInverse(packet, out, isHairpin ? 'ingress' : 'egress');
+  }
+
+  #remember(wire: Wire, out: Wire, hook: 'ingress' | 'egress'): void {
+    const reply = `${out.destination} ${out.destinationPort} ${out.source} ${out.sourcePort}`;
+    this.#replies.set(`${hook} ${out.protocol} ${reply}`, {
+      client: wire.source,
+      clientPort: wire.sourcePort,
+      virtual: wire.destination,
+      virtualPort: wire.destinationPort,
+    });
+  }
+
+  /** The destination answers what it got: the client sees the virtual address. */
+  #checkInverse(packet: Buffer, out: Wire, hook: 'ingress' | 'egress'): void {
+    const reply = Buffer.from(packet);
+    const size = out.family === 4 ? 4 : 16;
+    const addresses = ethernetLength + (out.family === 4 ? 12 : 8);
+    reply.write(out.destination + out.source, addresses, 2 * size, 'hex');
+    reply.writeUInt16BE(out.destinationPort, out.transport);
+    reply.writeUInt16BE(out.sourcePort, out.transport + 2);
+    if (out.protocol === 6) reply[out.transport + 13] = 0x12;
+    repairChecksums(reply);
+    const wire = readWire(reply);
+    assert.ok(wire);
+    const answer = this.#run(reply, hook);
+    assert.ok(!reply.equals(answer.packet), 'the reply is translated back');
+    this.#checkTranslation(reply, wire, hook, answer.verdict, answer.packet);
+    this.#count('inverse');
+  }
+
+  #checkReject(frame: Buffer, wire: Wire, packet: Buffer): void {
+    const ip = ethernetLength;
+    const isV4 = wire.family === 4;
+    const icmp = ip + (isV4 ? 20 : 40);
+    assert.ok(swapped(frame, packet), 'it goes back where it came from');
+    assert.equal(packet.toString('hex', 12, 14), frame.toString('hex', 12, 14));
+    const [from, to] = isV4 ? [ip + 12, ip + 20] : [ip + 8, ip + 40];
+    assert.equal(packet.toString('hex', from, to), wire.destination + wire.source);
+    assert.equal(packet[isV4 ? ip + 9 : ip + 6], isV4 ? 1 : 58);
+    assert.deepEqual([packet[icmp], packet[icmp + 1]], isV4 ? [3, 3] : [1, 4]);
+    const length = packet.length - icmp;
+    const pseudo = isV4 ? 0 : sum(packet, from, to, 58 + length);
+    assert.equal(sum(packet, icmp, packet.length, pseudo), 0xffff, 'ICMP checksum');
+    if (isV4) assert.equal(sum(packet, ip, icmp, 0), 0xffff, 'IP header checksum');
+    assert.equal(packet.readUInt16BE(isV4 ? ip + 2 : ip + 4), isV4 ? packet.length - ip : length);
+    const quote = packet.subarray(icmp + 8);
+    assert.ok(quote.length >= Math.min(28, wire.end - ip), 'enough is quoted to know the socket by');
+    assert.ok(quote.equals(frame.subarray(ip, ip + quote.length)), 'the quote is the packet');
+    this.#count('rejected');
+  }
+}
+
+function isReplyOf(known: Known, out: Wire): boolean {
+  return (
+    known.virtual === out.source &&
+    known.virtualPort === out.sourcePort &&
+    known.client === out.destination &&
+    known.clientPort === out.destinationPort
+  );
+}
+
+/** A client's source port of 20 is never scheduled. */
+function mayOpen(wire: Wire): boolean {
+  return wire.sourcePort !== 20 && (wire.protocol === 17 || (wire.tcpFlags & 6) === 2);
+}
+
+function swapped(before: Buffer, after: Buffer): boolean {
+  return before.compare(after, 6, 12, 0, 6) === 0 && before.compare(after, 0, 6, 6, 12) === 0;
+}
+
+/** Byte for byte the same but for addresses, ports, checksums, and MAC addresses where it is turned round. */
+function assertOnlyTupleDiffers(
+  frame: Buffer,
+  wire: Wire,
+  packet: Buffer,
+  out: Wire,
+  isTurned: boolean,
+): void {
+  const { family, protocol, transport } = wire;
+  const expected = Buffer.from(frame);
+  const take = (at: number, size: number) => packet.copy(expected, at, at, at + size);
+  if (isTurned) {
+    assert.ok(swapped(frame, packet), 'turned round');
+    take(0, 12);
+  }
+  if (family === 4) take(ethernetLength + 10, 10);
+  else take(ethernetLength + 8, 32);
+  take(transport, 4);
+  take(transport + (protocol === 6 ? 16 : 6), 2);
+  assert.ok(expected.equals(packet), `only addresses, ports and checksums differ: ${packet.toString('hex')}`);
+  assert.equal(out.isHeaderChecksumRight, wire.isHeaderChecksumRight, 'IP header checksum');
+  assert.equal(out.transportChecksum, wire.transportChecksum, 'transport checksum');
+}
+
+suite('hostile packets', { skip: missingForBpf() ?? false }, () => {
+  test(`${packets} random and damaged packets, seed ${seed} → no wrong checksum, no rewrite of a packet that is not ours, no uncounted drop`, (t) => {
+    using fuzz = new Fuzz();
+    const start = performance.now();
+    for (let i = 0; i < packets; i++) fuzz.step();
+    fuzz.finish();
+    t.diagnostic(`seed ${seed}, ${Math.round(performance.now() - start)} ms, ${JSON.stringify(fuzz.seen)}`);
+    const kinds = [
+      'untouched, whole',
+      'untouched, malformed',
+      'translated',
+      'turned round',
+      'reply at ingress',
+      'reply at egress',
+      'inverse',
+      'rejected',
+      'dropped',
+    ];
+    for (const kind of kinds)
+      assert.ok((fuzz.seen[kind] ?? 0) > packets / 2000, `${kind}: ${fuzz.seen[kind]}`);
+  });
+});
