@@ -2,7 +2,7 @@
 // The daemon's life on a node: start, change, kill, adoption, devices that come and go, clean-up.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, unlinkSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import { findCgroupRoot } from '../../src/agent/cgroup.ts';
 import { BpfLink } from '../../src/native/bpf-link.ts';
@@ -249,6 +249,16 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     const cleanup = await agent.command('cleanup');
     assert.equal(cleanup.code, 1);
     assert.match(cleanup.stderr, /end it first\n$/);
+    assert.deepEqual(tally(await client.tcp({ ...web, count: 2 })), { 'n1-pod1': 1, 'n2-pod1': 1 });
+  });
+
+  test('maps that a daemon left half pinned are made anew', async () => {
+    await using agent = makeAgent();
+    await agent.start();
+    await agent.stop();
+    unlinkSync(`${agent.pinDirectory}/maps/settings`);
+    assert.match(await agent.start(), /, 4 virtual services, 3 devices$/);
+    assert.match(agent.log, /event="maps made"/);
     assert.deepEqual(tally(await client.tcp({ ...web, count: 2 })), { 'n1-pod1': 1, 'n2-pod1': 1 });
   });
 

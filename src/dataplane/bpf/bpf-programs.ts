@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
 import { isBpf, mountBpf } from '../../native/bpf-filesystem.ts';
-import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
+import { type BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import { netnsCookie } from '../../native/namespace.ts';
@@ -55,9 +55,7 @@ export class BpfPrograms implements Disposable {
     const objects: BpfObject[] = [];
     try {
       for (const file of objectFiles) objects.push(loadObject(file, options, maps));
-      if (pinDirectory !== undefined && !isAdopted) {
-        for (const [name, map] of maps) map.pin(mapPin(pinDirectory, name));
-      }
+      if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
       return new BpfPrograms(new BpfMaps(maps), objects, isAdopted);
     } catch (error) {
       for (const object of objects) object.close();
@@ -102,6 +100,15 @@ function preparePins(pinDirectory: string): void {
         `\`mount -t bpf bpf /sys/fs/bpf\` as root makes one`,
       { cause: error },
     );
+  }
+}
+
+/** `settings` comes last: where it is pinned, all are. What a process left that was ended in between is nobody's. */
+function pinMaps(maps: ReadonlyMap<MapName, BpfMap>, pinDirectory: string): void {
+  for (const name of [...mapNames.filter((each) => each !== 'settings'), 'settings'] as const) {
+    const path = mapPin(pinDirectory, name);
+    if (existsSync(path)) unpin(path);
+    maps.get(name)?.pin(path);
   }
 }
 
