@@ -14,8 +14,7 @@
 #include "lib/abi.h"
 
 /* The numbers of IPv4; IPv6 has them in the last word, behind the prefix of who it is. */
-#define CLIENT 0x0a800000      /* 10.128.0.0 */
-#define DESTINATION 0x0a400000 /* 10.64.0.0 */
+#define CLIENT 0x0a800000 /* 10.128.0.0 */
 #define CLIENT_PREFIX 0xfd000080
 #define DESTINATION_PREFIX 0xfd000040
 #define VIRTUAL_PREFIX 0xfd000060
@@ -29,7 +28,8 @@ struct traffic {
 	__u32 first_flow;
 	__u32 flows;
 	__u32 services;
-	__u32 virtual_base;  /* of the services' addresses, one after the other */
+	__u32 virtual_base; /* of the services' addresses, one after the other */
+	__u32 destination_base;
 	__u32 header_sum;    /* of the IPv4 header, addresses zero */
 	__u32 transport_sum; /* of what the transport checksum covers, addresses and ports zero */
 	__u8 direction;
@@ -88,7 +88,7 @@ static __always_inline void make_ends(struct ends *ends, struct traffic *state, 
 	__u32 service = (__u64)(flow * 0x9e3779b1) * state->services >> 32;
 	__u32 client = CLIENT + flow % CLIENTS;
 	__u32 port = FIRST_PORT + flow / CLIENTS;
-	__u32 destination = DESTINATION + 2 * service + chosen(client_prefix ^ client);
+	__u32 destination = state->destination_base + 2 * service + chosen(client_prefix ^ client);
 
 	if (state->direction == DIRECTION_REQUEST) {
 		ends->source = bpf_htonl(client);

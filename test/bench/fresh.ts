@@ -23,6 +23,8 @@ export interface Traffic {
   readonly services: number;
   /** The first service's number. */
   readonly virtualBase: number;
+  /** The first destination's, of two a service. */
+  readonly destinationBase: number;
 }
 
 export interface Run {
@@ -100,6 +102,7 @@ export class Fresh implements Disposable {
       flows: traffic.flows,
       services: traffic.services,
       virtual_base: traffic.virtualBase,
+      destination_base: traffic.destinationBase,
       header_sum: traffic.family === 4 ? sumAt(headerChecksum) : 0,
       transport_sum: sumAt(transport + checksumOffset[traffic.protocol]),
       direction: traffic.direction === 'request' ? 0 : 1,

@@ -78,7 +78,8 @@ function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
 
 function limitFor({ name, flows }: PacketRow): number | undefined {
   if (name === established) return flows > many ? 1.5 : 2.5;
-  return name.startsWith('none of ours') && !name.includes('SYN') ? 0.6 : undefined;
+  const isForeign = name.startsWith('none of ours') && !name.includes('straight from a destination');
+  return isForeign ? 0.6 : undefined;
 }
 
 export function missedRatios(ratios: readonly Ratio[]): readonly Ratio[] {

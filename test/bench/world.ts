@@ -9,7 +9,7 @@ import type { BpfProgram } from '../../src/native/bpf-program.ts';
 import type { Family, Fresh, Traffic } from './fresh.ts';
 
 /** Numbers of bench.bpf.c. */
-const destinationBase = 0x0a400000;
+export const destinationBases = { own: 0x0a400000, foreign: 0x0ac00000 } as const;
 const prefixes = { virtual: 'fd00:60::', destination: 'fd00:40::' } as const;
 export const destinationPort = 8080;
 export const virtualPort = 80;
@@ -94,6 +94,7 @@ export class World implements Disposable {
         isShuffled: false,
         services: this.services,
         virtualBase: virtualBases.sh,
+        destinationBase: destinationBases.own,
       };
       fresh.run(this.ingress, piece, count);
       if (protocol === 'tcp') fresh.run(this.ingress, { ...piece, flags: 'A' }, count);
@@ -139,8 +140,8 @@ export function serviceOperations(kind: Omit<Kind, 'flows'>, services: number): 
     } as const;
     return [
       { do: 'add-service', service: definition },
-      addDestination(destinationBase + 2 * i),
-      addDestination(destinationBase + 2 * i + 1),
+      addDestination(destinationBases.own + 2 * i),
+      addDestination(destinationBases.own + 2 * i + 1),
     ];
   }).flat();
 }
