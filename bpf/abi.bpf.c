@@ -21,6 +21,7 @@ struct abi {
 	enum destination_flag destination_flag;
 	enum direction direction;
 	enum family family;
+	enum filter filter;
 	enum hook hook;
 	enum no_destination no_destination;
 	enum reason reason;

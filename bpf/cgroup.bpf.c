@@ -164,7 +164,7 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 			return answer(reason);
 		index = flow.connection;
 		connection = bpf_map_lookup_elem(&connections, &index);
-		if (!connection || remember_socket(connection, &flow))
+		if (!connection || remember_socket(connection, cookie, &flow))
 			return answer(REASON_DROPPED_TABLE_FULL);
 	}
 	change_socket_state(connection, STATE_UDP);

@@ -30,8 +30,12 @@ static long visit(__u64 step, struct slice *slice)
 	if (index >= slice->entries)
 		index -= slice->entries;
 	connection = bpf_map_lookup_elem(&connections, &index);
-	if (!connection || connection->state == STATE_NONE || connection->expires > slice->now)
+	if (!connection || connection->state == STATE_NONE)
 		return 0;
+	if (connection->expires > slice->now) {
+		flush_traffic(connection, index);
+		return 0;
+	}
 	count_reason(REASON_EXPIRED);
 	remove_connection(index);
 	return 0;
@@ -128,6 +132,60 @@ int sweep(struct __sk_buff *skb)
 
 	if (state)
 		sweep_some(state, state->used_connections);
+	return 0;
+}
+
+static long flush_step(__u64 step, void *context)
+{
+	__u32 index = step;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+
+	if (connection && connection->state != STATE_NONE)
+		flush_traffic(connection, index);
+	return 0;
+}
+
+/* Run before a listing: what connections have counted reaches their destinations now, not at the next sweep. */
+SEC("tc")
+int flush(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+	if (state)
+		bpf_loop(state->used_connections, flush_step, &zero, 0);
+	return 0;
+}
+
+/* A removed destination's connections become orphans, those of one that came back cease to be. */
+static long orphan_step(__u64 step, void *context)
+{
+	__u32 index = step, destination_index;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	const struct destination *destination;
+	int is_available;
+
+	if (!connection || connection->state == STATE_NONE)
+		return 0;
+	destination_index = connection->destination_index;
+	destination = bpf_map_lookup_elem(&destinations, &destination_index);
+	is_available = destination && destination->flags & DESTINATION_AVAILABLE;
+	if (is_available != !!(connection->flags & CONNECTION_ORPHAN))
+		return 0;
+	flush_traffic(connection, index);
+	connection->flags ^= CONNECTION_ORPHAN;
+	return 0;
+}
+
+/* Run by the control plane after it has removed destinations, or brought removed ones back. */
+SEC("tc")
+int mark_orphans(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+	if (state)
+		bpf_loop(state->used_connections, orphan_step, &zero, 0);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "lib/admit.h"
 #include "lib/conn.h"
 #include "lib/explain.h"
+#include "lib/filter.h"
 #include "lib/l2.h"
 #include "lib/nat.h"
 #include "lib/parse.h"
@@ -16,18 +17,24 @@
 #include "lib/schedule.h"
 #include "lib/stats.h"
 
-/* Parses what is linear; where that is not enough for the headers, pulls them in once. */
+/* Parses what is linear, only as far as it may be ours; where that is not enough for the headers, pulls them in once.
+ */
 static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
-					     enum family family)
+					     enum family family, enum hook hook)
 {
 	enum reason reason;
 	int i;
 
+	packet->tuple.hook = hook;
 	for (i = 0; i < 2; i++) {
 		cursor->start = (void *)(long)skb->data;
 		cursor->end = (void *)(long)skb->data_end;
 		cursor->at = cursor->start + ETH_HLEN;
-		reason = parse_packet(cursor, packet, family, skb->len - ETH_HLEN);
+		reason = parse_network(cursor, packet, family, skb->len - ETH_HLEN);
+		if (reason == REASON_TRANSLATED && !may_be_ours(&packet->tuple, hook))
+			return REASON_PASSED_NOT_OURS;
+		if (reason == REASON_TRANSLATED)
+			reason = parse_transport(cursor, packet);
 		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
 			return reason;
 		bpf_skb_pull_data(skb, 0);
@@ -57,8 +64,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 	if (!settings_entry)
 		return TC_ACT_UNSPEC;
 	advance(connection, settings_entry, packet->tcp_event, flow->direction, now_ns());
-	if (is_available(connection->destination_index))
-		count_packet(connection->destination_index, flow->direction, packet->length);
+	count_packet(connection, flow->direction, packet->length);
 	if (translate(skb, cursor, packet, connection, flow, family)) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;
@@ -80,13 +86,12 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	enum reason reason;
 	__u32 index;
 
-	reason = parse_skb(skb, &cursor, &packet, family);
+	reason = parse_skb(skb, &cursor, &packet, family, hook);
 	if (reason == REASON_PASSED_NOT_OURS)
 		return TC_ACT_UNSPEC;
 	if (reason != REASON_TRANSLATED)
 		return verdict_of(skb, &packet, reason);
 
-	packet.tuple.hook = hook;
 	found = find_flow(&packet.tuple);
 	if (found) {
 		flow = *found;
@@ -153,10 +158,10 @@ int explain(struct __sk_buff *skb)
 {
 	enum family family = skb->protocol == bpf_htons(ETH_P_IPV6) ? FAMILY_IPV6 : FAMILY_IPV4;
 	struct explanation explanation = {};
-	struct packet packet = { .tuple.hook = HOOK_INGRESS };
+	struct packet packet = {};
 	struct cursor cursor;
 
-	explanation.reason = parse_skb(skb, &cursor, &packet, family);
+	explanation.reason = parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS);
 	if (explanation.reason == REASON_TRANSLATED)
 		explain_packet(&packet, &explanation);
 	skb->cb[0] = explanation.reason;

@@ -128,6 +128,8 @@ enum connection_flag {
 	CONNECTION_SOCKET = 1 << 1,
 	/* The destination sees another source than the client: hairpins, and tuples that would collide. */
 	CONNECTION_SOURCE_CHANGED = 1 << 2,
+	/* Its destination is not configured any more. */
+	CONNECTION_ORPHAN = 1 << 3,
 };
 
 #define NEVER 0xffffffffffffffffULL
@@ -135,12 +137,14 @@ enum connection_flag {
 /*
  * One tracked flow. A request goes from client to virtual and is sent on from source to destination; a reply goes from
  * destination to source and is sent on from virtual to client. source is the client except where it had to be changed.
- * The first 64 bytes are all that an IPv4 request needs.
+ * The first of its two cache lines is what changes with packets, the second is who talks to whom.
  */
 struct connection {
-	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds; for CONNECTION_SOCKET meaningless while the socket lives
-			*/
-	__u32 state;   /* enum connection_state; claimed by compare-and-swap, so that counters never drift */
+	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds; NEVER while a connected socket keeps it */
+	/* Packets and bytes in one number, see lib/traffic.h. */
+	__u64 in_traffic;
+	__u64 out_traffic;
+	__u32 state; /* enum connection_state; claimed by compare-and-swap, so that counters never drift */
 	__u32 destination_index;
 	/* Sums to add to a request's checksums for its new addresses and ports; their complements serve replies. */
 	__u32 address_difference;
@@ -161,8 +165,14 @@ struct connection {
 	struct address source;
 	struct address virtual;
 	struct address client;
-	__u64 cookie; /* of the socket, for CONNECTION_SOCKET */
-	__u8 padding_to_lines[8];
+};
+
+/* The part of a connection that no packet needs. Same index as connections. */
+struct cold_connection {
+	/* Of its traffic, what its destination's statistics have already. */
+	__u64 flushed_in_traffic;
+	__u64 flushed_out_traffic;
+	__u64 cookie; /* of its socket, for CONNECTION_SOCKET */
 };
 
 /* Whose way a packet goes, which is also the hook that turns it: requests at ingress, replies at egress. */
@@ -202,6 +212,11 @@ struct flow {
 	__u16 generation; /* of that entry when the flow was made: the entry may have a new tenant since */
 	__u8 direction;
 	__u8 padding;
+};
+
+/* The bits of virtual_addresses and destination_addresses: a hash of so many bits says which one is an address's. */
+enum filter {
+	FILTER_BITS = 20,
 };
 
 /* A socket of the host and whom it talks to: the virtual address as it asks for it, or the destination as it is
@@ -271,7 +286,7 @@ _Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden paddi
 _Static_assert(sizeof(struct service) == 16, "the layout user space writes");
 _Static_assert(sizeof(struct destination) == 56, "the layout user space writes");
 _Static_assert(sizeof(struct connection) == 128, "two cache lines, and the first is the hot one");
-_Static_assert(__builtin_offsetof(struct connection, source) == 64, "the first line ends with the destination");
+_Static_assert(__builtin_offsetof(struct connection, destination) == 64, "addresses begin a line");
 _Static_assert(sizeof(struct flow_key4) == 16, "a small key: IPv4 does not pay for IPv6");
 _Static_assert(sizeof(struct flow_key6) == 40, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct flow) == 8, "element of the largest maps");

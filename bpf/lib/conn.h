@@ -13,6 +13,7 @@
 #include "parse.h"
 #include "stats.h"
 #include "tcp.h"
+#include "traffic.h"
 
 static __always_inline void flow_key4_of(struct flow_key4 *key, const struct tuple *tuple)
 {
@@ -109,13 +110,13 @@ static __always_inline void reply_tuple(struct tuple *tuple, const struct connec
 	};
 }
 
-static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection,
+static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection, __u64 cookie,
 					  enum direction direction)
 {
 	int is_request = direction == DIRECTION_REQUEST;
 
 	*key = (struct socket_key){
-		.cookie = connection->cookie,
+		.cookie = cookie,
 		.address = is_request ? connection->virtual : connection->destination,
 		.port = is_request ? connection->virtual_port : connection->destination_port,
 		.protocol = connection->protocol,
@@ -133,14 +134,6 @@ static __always_inline struct connection *connection_of(const struct flow *flow)
 	if (!connection || connection->generation != flow->generation || connection->state == STATE_NONE)
 		return NULL;
 	return connection;
-}
-
-/* Whether the destination is configured; one in the trash is counted no more, though its connections go on. */
-static __always_inline int is_available(__u32 destination_index)
-{
-	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
-
-	return destination && destination->flags & DESTINATION_AVAILABLE;
 }
 
 static __always_inline void shift_load(__u32 destination_index, int active, int total)
@@ -206,13 +199,16 @@ static __noinline void remove_connection(__u32 index)
 	state = __sync_lock_test_and_set(&connection->state, STATE_NONE);
 	if (state == STATE_NONE)
 		return;
+	flush_traffic(connection, index);
 	shift_load(connection->destination_index, is_active(state) ? -1 : 0, -1);
 	if (connection->flags & CONNECTION_SOCKET) {
+		struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+		__u64 cookie = cold ? cold->cookie : 0;
 		struct socket_key key;
 
-		socket_key_of(&key, connection, DIRECTION_REQUEST);
+		socket_key_of(&key, connection, cookie, DIRECTION_REQUEST);
 		bpf_map_delete_elem(&sockets, &key);
-		socket_key_of(&key, connection, DIRECTION_REPLY);
+		socket_key_of(&key, connection, cookie, DIRECTION_REPLY);
 		bpf_map_delete_elem(&sockets, &key);
 	} else {
 		struct tuple tuple;

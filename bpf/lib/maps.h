@@ -19,13 +19,31 @@ struct {
 	__type(value, struct service);
 } services SEC(".maps");
 
-/* Written by the control plane, read at every packet of a connection. Full: as services. */
+/* Written by the control plane, read at every new connection. Full: as services. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct destination);
 } destinations SEC(".maps");
+
+/*
+ * A bit for each virtual address, and for each address of a destination, those in the trash included: packets with none
+ * of them are no business of ours. Written by the control plane, read at every packet.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, (1 << FILTER_BITS) / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} virtual_addresses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, (1 << FILTER_BITS) / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} destination_addresses SEC(".maps");
 
 /* Written by programs: by whoever wins the change of a connection's state. Same index as destinations. */
 struct {
@@ -35,7 +53,7 @@ struct {
 	__type(value, struct destination_load);
 } destination_loads SEC(".maps");
 
-/* Written by programs, at every packet. Same index as destinations. */
+/* Written by programs: the sums of what connections counted. Same index as destinations. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -71,6 +89,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct connection);
 } connections SEC(".maps");
+
+/* Written by whoever opens or ends a connection, and by the timer. Same index as connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cold_connection);
+} cold_connections SEC(".maps");
 
 /* Entries of connections that were used and are free again; the longest free is taken first. */
 struct {

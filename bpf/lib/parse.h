@@ -22,6 +22,7 @@ struct cursor {
 	void *start;
 	void *at;
 	void *end;
+	__u32 payload; /* bytes that the network header says are behind it */
 };
 
 enum tcp_event {
@@ -66,14 +67,14 @@ static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
 	return tcp->ack ? TCP_EVENT_ACK : TCP_EVENT_NONE;
 }
 
-/* `available` are the bytes of IP payload that the packet claims to hold. */
-static __always_inline enum reason parse_transport(struct cursor *cursor, struct packet *packet, __u32 available)
+/* The second step: ports, and what a TCP segment is. */
+static __always_inline enum reason parse_transport(struct cursor *cursor, struct packet *packet)
 {
 	packet->transport_offset = cursor->at - cursor->start;
 	if (packet->tuple.protocol == IPPROTO_TCP) {
 		const struct tcphdr *tcp = cursor->at;
 
-		if ((void *)(tcp + 1) > cursor->end || tcp->doff < 5 || tcp->doff * 4u > available)
+		if ((void *)(tcp + 1) > cursor->end || tcp->doff < 5 || tcp->doff * 4u > cursor->payload)
 			return REASON_PASSED_MALFORMED;
 		packet->tuple.source_port = tcp->source;
 		packet->tuple.destination_port = tcp->dest;
@@ -85,7 +86,7 @@ static __always_inline enum reason parse_transport(struct cursor *cursor, struct
 		const struct udphdr *udp = cursor->at;
 
 		if ((void *)(udp + 1) > cursor->end || bpf_ntohs(udp->len) < sizeof(*udp) ||
-		    bpf_ntohs(udp->len) > available)
+		    bpf_ntohs(udp->len) > cursor->payload)
 			return REASON_PASSED_MALFORMED;
 		packet->tuple.source_port = udp->source;
 		packet->tuple.destination_port = udp->dest;
@@ -120,7 +121,8 @@ static __always_inline enum reason parse_ipv4(struct cursor *cursor, struct pack
 	packet->tuple.destination.words[0] = ip->daddr;
 	packet->length = total_length;
 	cursor->at += header_length;
-	return parse_transport(cursor, packet, total_length - header_length);
+	cursor->payload = total_length - header_length;
+	return REASON_TRANSLATED;
 }
 
 static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct packet *packet, __u32 wire_length)
@@ -144,12 +146,13 @@ static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct pack
 	__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(packet->tuple.destination));
 	packet->length = payload_length + sizeof(*ip);
 	cursor->at = (void *)(ip + 1);
-	return parse_transport(cursor, packet, payload_length);
+	cursor->payload = payload_length;
+	return REASON_TRANSLATED;
 }
 
-/* `family` is a constant at every call, so that each family gets code of its own. */
-static __always_inline enum reason parse_packet(struct cursor *cursor, struct packet *packet, enum family family,
-						__u32 wire_length)
+/* The first step: who talks to whom. `family` is a constant at every call, so that each family gets code of its own. */
+static __always_inline enum reason parse_network(struct cursor *cursor, struct packet *packet, enum family family,
+						 __u32 wire_length)
 {
 	packet->tuple.family = family;
 	return family == FAMILY_IPV4 ? parse_ipv4(cursor, packet, wire_length)

@@ -21,15 +21,17 @@ static __always_inline enum continuation continuation_of(const struct connection
 							 const struct packet *packet)
 {
 	__u32 zero = 0, destination_index = connection->destination_index, state = connection->state;
-	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
-	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
+	const struct settings *settings_entry;
+	const struct destination *destination;
 
+	if (!(connection->flags & CONNECTION_ORPHAN) && !packet->has_syn)
+		return CONTINUES;
+	settings_entry = bpf_map_lookup_elem(&settings, &zero);
+	destination = bpf_map_lookup_elem(&destinations, &destination_index);
 	if (!settings_entry || !destination)
 		return CONTINUES;
-	if (!(destination->flags & DESTINATION_AVAILABLE))
+	if (connection->flags & CONNECTION_ORPHAN)
 		return settings_entry->expire_nodest_conn ? ENDED : UNSERVED;
-	if (packet->tuple.protocol != IPPROTO_TCP || !packet->has_syn)
-		return CONTINUES;
 	if (settings_entry->expire_nodest_conn && destination->weight == 0)
 		return ENDED;
 	if (settings_entry->conn_reuse_mode && (state == STATE_TIME_WAIT || state == STATE_CLOSE))

@@ -14,11 +14,12 @@
  */
 static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, struct flow *flow)
 {
+	struct cold_connection *cold;
 	struct connection *connection;
 	struct choice choice = {};
 	struct service *service;
 	enum reason reason;
-	__u32 destination;
+	__u32 destination, index;
 
 	reason = service_of(packet, &service);
 	if (reason != REASON_TRANSLATED)
@@ -35,7 +36,10 @@ static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, s
 	if (!connection)
 		return REASON_DROPPED_TABLE_FULL;
 	connection->flags = CONNECTION_SOCKET;
-	connection->cookie = cookie;
+	index = flow->connection;
+	cold = bpf_map_lookup_elem(&cold_connections, &index);
+	if (cold)
+		cold->cookie = cookie;
 	start_connection(connection);
 	return REASON_TRANSLATED;
 }
@@ -61,13 +65,13 @@ static __always_inline struct connection *find_socket(const struct tuple *tuple,
 }
 
 /* Makes both directions of an unconnected socket's connection findable. @return 0, or -1 with the connection ended */
-static __always_inline int remember_socket(const struct connection *connection, const struct flow *flow)
+static __always_inline int remember_socket(const struct connection *connection, __u64 cookie, const struct flow *flow)
 {
 	struct socket_key key;
 
-	socket_key_of(&key, connection, DIRECTION_REQUEST);
+	socket_key_of(&key, connection, cookie, DIRECTION_REQUEST);
 	if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0) {
-		socket_key_of(&key, connection, DIRECTION_REPLY);
+		socket_key_of(&key, connection, cookie, DIRECTION_REPLY);
 		if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0)
 			return 0;
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Counting: packets by reason, traffic by destination. */
+/* Counting: packets by reason, connections by destination. */
 #ifndef BPVS_STATS_H
 #define BPVS_STATS_H
 
@@ -14,23 +14,6 @@ static __always_inline void count_reason(enum reason reason)
 
 	if (count)
 		*count += 1;
-}
-
-/* A service's counters are the sums over its destinations, so a packet is counted once. `bytes` begin at the IP header.
- */
-static __always_inline void count_packet(__u32 destination_index, enum direction direction, __u32 bytes)
-{
-	struct statistics *statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
-
-	if (!statistics)
-		return;
-	if (direction == DIRECTION_REQUEST) {
-		statistics->in_packets += 1;
-		statistics->in_bytes += bytes;
-	} else {
-		statistics->out_packets += 1;
-		statistics->out_bytes += bytes;
-	}
 }
 
 static __always_inline void count_connection(__u32 destination_index)

@@ -11,6 +11,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "../hash.h"
 #include "../maps.h"
 #include "../parse.h"
 
@@ -22,18 +23,6 @@ struct choice {
 	__u32 place; /* in the scheduler's table */
 	__u8 is_trial;
 };
-
-/* An IPv6 address is hashed as the sum without carry of its words; of IPv4 all but the first are zero. */
-static __always_inline __u32 fold_address(const struct address *address)
-{
-	return bpf_ntohl(address->words[0] ^ address->words[1] ^ address->words[2] ^ address->words[3]);
-}
-
-/* include/linux/hash.h: hash_32() */
-static __always_inline __u32 hash_address(__u32 folded)
-{
-	return (folded * 0x61C88647U) >> (32 - HASH_BITS);
-}
 
 /* The destination in a place of the service's table. */
 static __always_inline __u32 destination_in(const struct service *service, __u32 place)

@@ -12,7 +12,7 @@ static __always_inline __u32 schedule_dh(const struct service *service, const st
 
 	if (service->table_size < HASH_PLACES)
 		return NO_CHOICE;
-	choice->place = hash_address(fold_address(&packet->tuple.destination));
+	choice->place = hash_address(fold_address(&packet->tuple.destination), HASH_BITS);
 	destination = destination_in(service, choice->place);
 	return is_usable(destination) ? destination : NO_CHOICE;
 }

@@ -12,6 +12,7 @@ import {
 } from '../../native/bpf-link.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
+import { pinnedPrograms, programPin } from './program-pins.ts';
 
 /** tcx links since Linux 6.6, else classifiers of a clsact qdisc; `auto` finds out. */
 export type DeviceHook = 'auto' | 'tcx' | 'clsact';
@@ -53,9 +54,6 @@ const socketSections: Readonly<Record<string, string>> = {
   connect4: 'cgroup/connect4',
   connect6: 'cgroup/connect6',
 };
-
-/** Programs that commands run without a daemon. */
-const pinnedPrograms = ['explain'] as const;
 
 /**
  * Attaches loaded programs. What an earlier process attached is taken over in place: there is no packet in between that
@@ -176,10 +174,6 @@ export class Attachments {
     using link = attach(program);
     link.pin(path);
   }
-}
-
-export function programPin(pinDirectory: string, name: (typeof pinnedPrograms)[number]): string {
-  return `${pinDirectory}/programs/${name}`;
 }
 
 /** One place where a program is attached, by its pin: a device's index, or a control group's inode. */

@@ -11,6 +11,7 @@ import {
   virtualServiceId,
 } from '../../model/virtual-service.ts';
 import type { DataPlane, OperationFailure, VirtualServiceStatus } from '../data-plane.ts';
+import { AddressFilter } from './address-filter.ts';
 import { onlyKey } from './bpf-maps.ts';
 import { BpfPrograms } from './bpf-programs.ts';
 import { isKnownScheduler } from './codec.ts';
@@ -37,9 +38,10 @@ export class BpfDataPlane implements DataPlane {
     const now = () => performance.now();
     this.programs = programs;
     this.#options = options;
-    this.#view = new BpfView(programs.maps);
-    this.#services = new ServiceTableMap(programs.maps, now);
-    this.#destinations = new DestinationTable(programs.maps, now);
+    this.#view = new BpfView(programs.maps, () => programs.run('flush'));
+    const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
+    this.#services = new ServiceTableMap(programs.maps, virtualFilter, now);
+    this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
     this.#services.adopt(this.#destinations.adopt());
   }
 
@@ -107,6 +109,7 @@ export class BpfDataPlane implements DataPlane {
       });
     }
     flush();
+    if (this.#destinations.takeNewOrphans()) this.programs.run('mark_orphans');
     return failures;
   }
 

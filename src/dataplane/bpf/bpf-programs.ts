@@ -12,12 +12,10 @@ import { netnsCookie } from '../../native/namespace.ts';
 import { BpfMaps, entriesFor, type MapName, mapNames, mapPin } from './bpf-maps.ts';
 import { layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
+import { noPacket } from './program-pins.ts';
 import type { StructLayout } from './struct.ts';
 
 const objectFiles = ['tc', 'cgroup', 'sweep'] as const;
-
-/** The smallest packet that BPF_PROG_TEST_RUN takes, for programs that look at none. */
-const noPacket = new Uint8Array(14);
 
 function objectPath(name: string): string {
   return fileURLToPath(new URL(`../../../build/bpf/${name}.bpf.o`, import.meta.url));

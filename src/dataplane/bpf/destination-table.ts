@@ -8,6 +8,7 @@ import {
   virtualServiceId,
 } from '../../model/virtual-service.ts';
 import type { BpfMap } from '../../native/bpf-map.ts';
+import { AddressFilter } from './address-filter.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { decodeDestination, encodeDestination } from './codec.ts';
 import { layouts } from './layouts.ts';
@@ -36,15 +37,22 @@ export class DestinationTable {
   readonly #loads: BpfMap;
   readonly #statistics: BpfMap;
   readonly #estimates: BpfMap;
+  /** Replies come from these addresses, also from those in the trash. */
+  readonly #destinationFilter: AddressFilter;
+  /** Requests of connections go to these addresses, also of services that are gone. */
+  readonly #virtualFilter: AddressFilter;
   readonly #now: () => number;
   readonly #trash = new Map<string, Removed>();
   readonly #free: number[] = [];
   #end = 0;
   #added = 0n;
   #reclaimedAtMs: number;
+  #hasNewOrphans = false;
 
   /** @param now milliseconds of a clock that never goes back */
-  constructor(maps: BpfMaps, now: () => number) {
+  constructor(maps: BpfMaps, virtualFilter: AddressFilter, now: () => number) {
+    this.#destinationFilter = new AddressFilter(maps.get('destination_addresses'));
+    this.#virtualFilter = virtualFilter;
     this.#destinations = maps.get('destinations');
     this.#loads = maps.get('destination_loads');
     this.#statistics = maps.get('destination_statistics');
@@ -59,6 +67,7 @@ export class DestinationTable {
     const used = new Set<number>();
     for (const { index, isAvailable, ...slot } of readDestinations(this.#destinations)) {
       used.add(index);
+      this.#pass({ index, ...slot });
       this.#end = Math.max(this.#end, index + 1);
       if (slot.added > this.#added) this.#added = slot.added;
       if (!isAvailable) this.#trash.set(identity(slot), { slot: { index, ...slot }, atMs: this.#now() });
@@ -76,7 +85,11 @@ export class DestinationTable {
     const removed = this.#trash.get(id);
     const index = removed?.slot.index ?? this.#take();
     const slot = { index, service, serviceId, destination, added: ++this.#added };
-    if (!removed) this.#clear(index);
+    if (removed) this.#hasNewOrphans = true;
+    else {
+      this.#clear(index);
+      this.#pass(slot);
+    }
     this.#write(slot, true);
     this.#trash.delete(id);
     return slot;
@@ -93,7 +106,15 @@ export class DestinationTable {
   remove(slot: Slot): void {
     this.#write(slot, false);
     this.#trash.set(identity(slot), { slot, atMs: this.#now() });
+    this.#hasNewOrphans = true;
     if (this.#now() - this.#reclaimedAtMs > reclaimEveryMs) this.#reclaim();
+  }
+
+  /** Whether since the last call connections have lost their destination, or found it again. */
+  takeNewOrphans(): boolean {
+    const hasNewOrphans = this.#hasNewOrphans;
+    this.#hasNewOrphans = false;
+    return hasNewOrphans;
   }
 
   #take(): number {
@@ -118,9 +139,17 @@ export class DestinationTable {
       const load = this.#loads.lookup(key);
       if (now - atMs < trashMs || !load || decode(layouts.destination_load, load).total !== 0) continue;
       this.#destinations.update(key, new Uint8Array(layouts.destination.size));
+      this.#destinationFilter.remove(slot.destination.address);
+      this.#virtualFilter.remove(slot.service.address);
       this.#trash.delete(id);
       this.#free.push(slot.index);
     }
+  }
+
+  /** Lets the packets of its connections through the filters. */
+  #pass(slot: Slot): void {
+    this.#destinationFilter.add(slot.destination.address);
+    this.#virtualFilter.add(slot.service.address);
   }
 
   #write(slot: Slot, isAvailable: boolean): void {

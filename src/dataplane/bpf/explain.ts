@@ -10,10 +10,10 @@ import type {
   VirtualServiceKey,
 } from '../../model/virtual-service.ts';
 import { BpfProgram } from '../../native/bpf-program.ts';
-import { programPin } from './attachments.ts';
 import { BpfMaps } from './bpf-maps.ts';
 import { decodeDestination, decodeService, encodeServiceKey, reasonNames } from './codec.ts';
 import { layouts } from './layouts.ts';
+import { programPin } from './program-pins.ts';
 import { decode } from './struct.ts';
 
 export interface Explanation {

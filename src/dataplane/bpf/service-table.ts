@@ -7,6 +7,7 @@ import {
   virtualServiceId,
 } from '../../model/virtual-service.ts';
 import type { BpfMap } from '../../native/bpf-map.ts';
+import type { AddressFilter } from './address-filter.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { decodeService, encodeService, encodeServiceKey, type ServiceTable } from './codec.ts';
 import type { Slot } from './destination-table.ts';
@@ -29,12 +30,14 @@ export class ServiceTableMap {
   readonly #services: BpfMap;
   readonly #places: BpfMap;
   readonly #allocator: PlaceAllocator;
+  readonly #filter: AddressFilter;
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #freeIds: number[] = [];
   #nextId = 0;
 
   /** @param now milliseconds of a clock that never goes back */
-  constructor(maps: BpfMaps, now: () => number) {
+  constructor(maps: BpfMaps, filter: AddressFilter, now: () => number) {
+    this.#filter = filter;
     this.#services = maps.get('services');
     this.#places = maps.get('places');
     this.#allocator = new PlaceAllocator(this.#places.maxEntries, now);
@@ -63,6 +66,7 @@ export class ServiceTableMap {
         table: { start: table, members, size: tableSize },
         builtFor: definition.scheduler,
       });
+      this.#filter.add(definition.address);
       ids.add(id);
       regions.push({ start: table, words: 1 + tableSize });
     }
@@ -82,6 +86,7 @@ export class ServiceTableMap {
     const id = this.#freeIds.pop() ?? this.#nextId++;
     const entry: ServiceEntry = { definition, id, slots: [], table: undefined, builtFor: undefined };
     this.#entries.set(virtualServiceId(definition), entry);
+    this.#filter.add(definition.address);
     return entry;
   }
 
@@ -89,6 +94,7 @@ export class ServiceTableMap {
     this.#services.delete(encodeServiceKey(entry.definition));
     if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
     this.#entries.delete(virtualServiceId(entry.definition));
+    this.#filter.remove(entry.definition.address);
     this.#freeIds.push(entry.id);
   }
 

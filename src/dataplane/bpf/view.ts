@@ -16,19 +16,25 @@ import {
 } from './codec.ts';
 import { readDestinations } from './destination-table.ts';
 import { layouts } from './layouts.ts';
+import { runPinned } from './program-pins.ts';
 import { decode } from './struct.ts';
 
 /** Opens the maps pinned under a folder for reading. Throws EnvironmentError where nothing is pinned, LayoutError. */
 export function openBpfView(pinDirectory: string): BpfView {
-  return new BpfView(BpfMaps.openPinned(pinDirectory));
+  return new BpfView(BpfMaps.openPinned(pinDirectory), () => runPinned(pinDirectory, 'flush'));
 }
 
 export class BpfView implements DataPlaneView {
   readonly #maps: BpfMaps;
+  readonly #flush: () => void;
 
-  /** Takes the maps over: closing the view closes them. */
-  constructor(maps: BpfMaps) {
+  /**
+   * Takes the maps over: closing the view closes them.
+   * @param flush brings destinations' statistics up to date; without it they are as old as the last sweep
+   */
+  constructor(maps: BpfMaps, flush: () => void = () => {}) {
     this.#maps = maps;
+    this.#flush = flush;
   }
 
   get connectionTableSize(): number {
@@ -36,6 +42,7 @@ export class BpfView implements DataPlaneView {
   }
 
   services(): readonly VirtualServiceStatus[] {
+    this.#flush();
     const destinations = this.#destinationsByService();
     return [...this.#maps.get('services').entries()].map(([key, value]) => {
       const { id, table, tableSize, ...definition } = decodeService(key, value);

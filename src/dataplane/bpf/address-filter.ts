@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bits by which programs tell packets that may be ours from all others (bpf/lib/filter.h).
+import { type Address, addressBytes } from '../../model/address.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
+import { enums } from './layouts.ts';
+
+const wordBits = 64;
+
+/**
+ * A bit is set while any address that hashes to it is in use. Bits that an earlier process left stay set, which costs a
+ * look-up and is never wrong: clearing them before all addresses are known again would let packets of ours pass.
+ */
+export class AddressFilter {
+  readonly #map: BpfMap;
+  readonly #uses = new Map<number, number>();
+  readonly #words: BigUint64Array;
+
+  constructor(map: BpfMap) {
+    this.#map = map;
+    this.#words = new BigUint64Array(map.maxEntries);
+    for (const [key, value] of map.entries()) this.#words[key.readUInt32LE()] = value.readBigUInt64LE();
+  }
+
+  add(address: Address): void {
+    const bit = bitOf(address);
+    const uses = this.#uses.get(bit) ?? 0;
+    this.#uses.set(bit, uses + 1);
+    if (uses === 0) this.#write(bit, true);
+  }
+
+  remove(address: Address): void {
+    const bit = bitOf(address);
+    const uses = this.#uses.get(bit) ?? 0;
+    if (uses > 1) this.#uses.set(bit, uses - 1);
+    else {
+      this.#uses.delete(bit);
+      this.#write(bit, false);
+    }
+  }
+
+  #write(bit: number, isSet: boolean): void {
+    const index = Math.floor(bit / wordBits);
+    const mask = 1n << BigInt(bit % wordBits);
+    const word = this.#words[index] ?? 0n;
+    const next = isSet ? word | mask : word & ~mask;
+    if (next === word) return;
+    this.#words[index] = next;
+    const key = new Uint8Array(Uint32Array.of(index).buffer);
+    this.#map.update(key, new Uint8Array(BigUint64Array.of(next).buffer));
+  }
+}
+
+/** bpf/lib/hash.h: fold_address, hash_address. */
+function bitOf(address: Address): number {
+  const view = new DataView(addressBytes(address).buffer);
+  const folded = view.getUint32(0) ^ view.getUint32(4) ^ view.getUint32(8) ^ view.getUint32(12);
+  return Math.imul(folded, 0x61c88647) >>> (32 - enums.filter.FILTER_BITS);
+}
