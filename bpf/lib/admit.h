@@ -31,7 +31,7 @@ static __always_inline void enter_half_open(struct connection *connection, __u32
 		return;
 	displaced -= 1;
 	other = bpf_map_lookup_elem(&connections, &displaced);
-	if (!other || other->half_open != place + 1)
+	if (!other || other->half_open != place + 1 || other->state == STATE_NONE)
 		return;
 	count_reason(REASON_DISPLACED_HALF_OPEN);
 	remove_connection(displaced);
