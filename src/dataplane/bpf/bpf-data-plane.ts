@@ -42,7 +42,7 @@ export class BpfDataPlane implements DataPlane {
     const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
     this.#services = new ServiceTableMap(programs.maps, virtualFilter, now);
     this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
-    this.#services.adopt(this.#destinations.adopt());
+    this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
   }
 
   /** Loads the programs and takes over the virtual services that are pinned. Throws as BpfPrograms.load. */

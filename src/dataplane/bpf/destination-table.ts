@@ -46,6 +46,7 @@ export class DestinationTable {
   readonly #free: number[] = [];
   #end = 0;
   #added = 0n;
+  #highestServiceId = -1;
   #reclaimedAtMs: number;
   #hasNewOrphans = false;
 
@@ -61,6 +62,11 @@ export class DestinationTable {
     this.#reclaimedAtMs = now();
   }
 
+  /** The highest id of a service that an adopted destination has, removed ones included; -1 if there is none. */
+  get highestServiceId(): number {
+    return this.#highestServiceId;
+  }
+
   /** Takes over what an earlier process wrote. @returns the live destinations by service id, newest first */
   adopt(): ReadonlyMap<number, readonly Slot[]> {
     const live = new Map<number, Slot[]>();
@@ -70,6 +76,7 @@ export class DestinationTable {
       this.#pass({ index, ...slot });
       this.#end = Math.max(this.#end, index + 1);
       if (slot.added > this.#added) this.#added = slot.added;
+      this.#highestServiceId = Math.max(this.#highestServiceId, slot.serviceId);
       if (!isAvailable) this.#trash.set(identity(slot), { slot: { index, ...slot }, atMs: this.#now() });
       else if (live.get(slot.serviceId)?.push({ index, ...slot }) === undefined)
         live.set(slot.serviceId, [{ index, ...slot }]);
@@ -79,7 +86,10 @@ export class DestinationTable {
     return live;
   }
 
-  /** Writes a new destination, or revives the removed one of the same identity with its connections and counters. */
+  /**
+   * Writes a new destination, or revives the removed one of the same identity with its connections and counters; if its service
+   * was deleted meanwhile, counting begins anew (ip_vs_ctl.c: __ip_vs_update_dest).
+   */
   add(service: VirtualServiceKey, serviceId: number, destination: Destination): Slot {
     const id = identity({ service, destination });
     const removed = this.#trash.get(id);
@@ -87,9 +97,10 @@ export class DestinationTable {
     const slot = { index, service, serviceId, destination, added: ++this.#added };
     if (removed) this.#hasNewOrphans = true;
     else {
-      this.#clear(index);
+      this.#loads.update(keyOf(index), new Uint8Array(this.#loads.valueSize));
       this.#pass(slot);
     }
+    if (removed?.slot.serviceId !== serviceId) this.#clearStatistics(index);
     this.#write(slot, true);
     this.#trash.delete(id);
     return slot;
@@ -156,9 +167,8 @@ export class DestinationTable {
     this.#destinations.update(keyOf(slot.index), encodeDestination({ ...slot, isAvailable }));
   }
 
-  #clear(index: number): void {
+  #clearStatistics(index: number): void {
     const key = keyOf(index);
-    this.#loads.update(key, new Uint8Array(this.#loads.valueSize));
     this.#statistics.update(key, new Uint8Array(this.#statistics.crossingSize));
     this.#estimates.update(key, new Uint8Array(this.#estimates.valueSize));
   }

@@ -32,7 +32,7 @@ export class ServiceTableMap {
   readonly #allocator: PlaceAllocator;
   readonly #filter: AddressFilter;
   readonly #entries = new Map<string, ServiceEntry>();
-  readonly #freeIds: number[] = [];
+  /** Ids are not given twice: destinations in the trash keep that of a service that is gone. */
   #nextId = 0;
 
   /** @param now milliseconds of a clock that never goes back */
@@ -51,9 +51,13 @@ export class ServiceTableMap {
     return this.#entries.values();
   }
 
-  /** Takes over what an earlier process wrote. @param slotsOf the live destinations by service id, newest first */
-  adopt(slotsOf: ReadonlyMap<number, readonly Slot[]>): void {
-    const ids = new Set<number>();
+  /**
+   * Takes over what an earlier process wrote.
+   * @param slotsOf the live destinations by service id, newest first
+   * @param highestId the highest id that any destination has
+   */
+  adopt(slotsOf: ReadonlyMap<number, readonly Slot[]>, highestId: number): void {
+    this.#nextId = highestId + 1;
     const regions: { start: number; words: number }[] = [];
     for (const [key, value] of this.#services.entries()) {
       const { id, table, tableSize, ...definition } = decodeService(key, value);
@@ -67,12 +71,10 @@ export class ServiceTableMap {
         builtFor: definition.scheduler,
       });
       this.#filter.add(definition.address);
-      ids.add(id);
+      this.#nextId = Math.max(this.#nextId, id + 1);
       regions.push({ start: table, words: 1 + tableSize });
     }
     this.#allocator.adopt(regions);
-    this.#nextId = Math.max(-1, ...ids) + 1;
-    for (let id = 0; id < this.#nextId; id++) if (!ids.has(id)) this.#freeIds.push(id);
   }
 
   /** A new service without destinations, known here only until it is written. */
@@ -83,8 +85,13 @@ export class ServiceTableMap {
         `The map services is full with ${this.#services.maxEntries} virtual services`,
       );
     }
-    const id = this.#freeIds.pop() ?? this.#nextId++;
-    const entry: ServiceEntry = { definition, id, slots: [], table: undefined, builtFor: undefined };
+    const entry: ServiceEntry = {
+      definition,
+      id: this.#nextId++,
+      slots: [],
+      table: undefined,
+      builtFor: undefined,
+    };
     this.#entries.set(virtualServiceId(definition), entry);
     this.#filter.add(definition.address);
     return entry;
@@ -95,7 +102,6 @@ export class ServiceTableMap {
     if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
     this.#entries.delete(virtualServiceId(entry.definition));
     this.#filter.remove(entry.definition.address);
-    this.#freeIds.push(entry.id);
   }
 
   /** Writes a service so that packets see either all that was or all that is: a new table first, the entry that points to it last. */
