@@ -57,7 +57,7 @@ const socketSections: Readonly<Record<string, string>> = {
 
 /**
  * Attaches loaded programs. What an earlier process attached is taken over in place: there is no packet in between that
- * meets no program. Ending the process detaches nothing; {@link detachAll} does.
+ * meets no program. Ending the process detaches nothing; {@link detachLinks} does.
  */
 export class Attachments {
   readonly #programs: BpfPrograms;
