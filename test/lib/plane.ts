@@ -58,7 +58,7 @@ export class TestPlane implements Disposable {
   constructor(options: Partial<BpfOptions> = {}, programs?: BpfPrograms) {
     const all = { ...testOptions, ...options };
     this.plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
-    this.advance(1000);
+    if (!this.plane.programs.isAdopted) this.advance(1000);
   }
 
   /** An empty plane over programs that an earlier one used, which must not be used any more; it need not be closed. */

@@ -92,23 +92,7 @@ export class BpfDataPlane implements DataPlane {
   }
 
   apply(operations: readonly Operation[]): readonly OperationFailure[] {
-    const failures: OperationFailure[] = [];
-    let pending: { readonly entry: ServiceEntry; readonly last: Operation } | undefined;
-    const flush = () => {
-      const { entry, last } = pending ?? {};
-      pending = undefined;
-      if (entry && last) attempt(failures, last, () => this.#services.write(entry));
-    };
-    for (const operation of operations) {
-      if (pending && virtualServiceId(pending.entry.definition) !== virtualServiceId(operation.service))
-        flush();
-      attempt(failures, operation, () => {
-        const changed = this.#carryOut(operation);
-        if (changed) pending = { entry: changed, last: operation };
-        else if (operation.do === 'delete-service') pending = undefined;
-      });
-    }
-    flush();
+    const failures = groups(operations).flatMap((group) => this.#applyGroup(group));
     if (this.#destinations.takeNewOrphans()) this.programs.run('mark_orphans');
     return failures;
   }
@@ -121,17 +105,47 @@ export class BpfDataPlane implements DataPlane {
     this.close();
   }
 
-  /** @returns the service if its entry has to be written */
-  #carryOut(operation: Operation): ServiceEntry | undefined {
+  /** When a table has no room for all of a group, each operation is tried alone, so that only those fail that do not fit. */
+  #applyGroup(group: readonly Operation[]): readonly OperationFailure[] {
+    const failures: OperationFailure[] = [];
+    const undo: (() => void)[] = [];
+    let changed: ServiceEntry | undefined;
+    for (const operation of group) {
+      attempt(failures, operation, () => {
+        changed = this.#carryOut(operation, undo) ?? changed;
+      });
+    }
+    try {
+      if (changed) this.#services.write(changed);
+      return failures;
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      if (!(error instanceof BpvsError)) throw error;
+      if (group.length > 1) return group.flatMap((operation) => this.#applyGroup([operation]));
+      return group.map((operation) => ({ operation, error }));
+    }
+  }
+
+  /**
+   * @param undo takes what brings back the state before, should the entry not be written
+   * @returns the service if its entry has to be written
+   */
+  #carryOut(operation: Operation, undo: (() => void)[]): ServiceEntry | undefined {
     switch (operation.do) {
-      case 'add-service':
+      case 'add-service': {
         if (this.#services.get(operation.service))
           throw refusal('EEXIST', 'Service already exists', operation.service);
         checkScheduler(operation.service);
-        return this.#services.add(operation.service);
+        const entry = this.#services.add(operation.service);
+        undo.push(() => this.#services.delete(entry));
+        return entry;
+      }
       case 'edit-service': {
         const entry = this.#service(operation.service, 'No such service');
         checkScheduler(operation.service);
+        const { definition, builtFor } = entry;
+        undo.push(() => Object.assign(entry, { definition, builtFor }));
+        if (definition.scheduler !== operation.service.scheduler) entry.builtFor = undefined;
         entry.definition = operation.service;
         return entry;
       }
@@ -145,7 +159,8 @@ export class BpfDataPlane implements DataPlane {
         const entry = this.#service(operation.service, 'Service not defined');
         if (find(entry, operation.destination))
           throw refusal('EEXIST', 'Destination already exists', operation.service);
-        const slot = this.#destinations.add(entry.definition, entry.id, operation.destination);
+        const { slot, takeBack } = this.#destinations.add(entry.definition, entry.id, operation.destination);
+        undo.push(takeBack, keepSlots(entry));
         entry.slots = [slot, ...entry.slots];
         return entry;
       }
@@ -153,14 +168,21 @@ export class BpfDataPlane implements DataPlane {
         const entry = this.#service(operation.service, 'Service not defined');
         const slot = this.#slot(entry, operation.destination);
         const edited = this.#destinations.edit(slot, operation.destination);
+        undo.push(() => this.#destinations.edit(slot, slot.destination), keepSlots(entry));
         entry.slots = entry.slots.map((other) => (other === slot ? edited : other));
         return dependsOnWeights(entry.definition.scheduler) ? entry : undefined;
       }
       case 'delete-destination': {
         const entry = this.#service(operation.service, 'Service not defined');
         const slot = this.#slot(entry, operation.destination);
+        const restore = keepSlots(entry);
         entry.slots = entry.slots.filter((other) => other !== slot);
-        this.#services.write(entry);
+        try {
+          this.#services.write(entry);
+        } catch (error) {
+          restore();
+          throw error;
+        }
         this.#destinations.remove(slot);
         return undefined;
       }
@@ -178,6 +200,27 @@ export class BpfDataPlane implements DataPlane {
     if (!slot) throw refusal('ENOENT', `No such destination ${destinationId(key)}`, entry.definition);
     return slot;
   }
+}
+
+/** Operations on one service that follow one another, for one write; a removal by itself, as it ends what others refer to. */
+function groups(operations: readonly Operation[]): Operation[][] {
+  const all: Operation[][] = [];
+  let id: string | undefined;
+  for (const operation of operations) {
+    const isRemoval = operation.do === 'delete-service' || operation.do === 'delete-destination';
+    const next = isRemoval ? undefined : virtualServiceId(operation.service);
+    if (next !== undefined && next === id) all.at(-1)?.push(operation);
+    else all.push([operation]);
+    id = next;
+  }
+  return all;
+}
+
+function keepSlots(entry: ServiceEntry): () => void {
+  const { slots } = entry;
+  return () => {
+    entry.slots = slots;
+  };
 }
 
 function find(entry: ServiceEntry, key: DestinationKey): Slot | undefined {

@@ -68,8 +68,12 @@ export class BpfMaps implements Disposable {
     const opened = new Map<MapName, BpfMap>();
     const maps = new BpfMaps(opened);
     try {
-      for (const name of mapNames) opened.set(name, BpfMap.openPinned(mapPin(pinDirectory, name)));
+      /* Another version may lack maps that this one has: first see which it is. */
+      opened.set('settings', BpfMap.openPinned(mapPin(pinDirectory, 'settings')));
       maps.#checkVersion(pinDirectory);
+      for (const name of mapNames) {
+        if (name !== 'settings') opened.set(name, BpfMap.openPinned(mapPin(pinDirectory, name)));
+      }
       return maps;
     } catch (error) {
       maps.close();

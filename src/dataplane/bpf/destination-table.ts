@@ -89,8 +89,13 @@ export class DestinationTable {
   /**
    * Writes a new destination, or revives the removed one of the same identity with its connections and counters; if its service
    * was deleted meanwhile, counting begins anew (ip_vs_ctl.c: __ip_vs_update_dest).
+   * @returns its place, and what undoes the adding as long as no packet was shown it
    */
-  add(service: VirtualServiceKey, serviceId: number, destination: Destination): Slot {
+  add(
+    service: VirtualServiceKey,
+    serviceId: number,
+    destination: Destination,
+  ): { slot: Slot; takeBack: () => void } {
     const id = identity({ service, destination });
     const removed = this.#trash.get(id);
     const index = removed?.slot.index ?? this.#take();
@@ -103,7 +108,7 @@ export class DestinationTable {
     if (removed?.slot.serviceId !== serviceId) this.#clearStatistics(index);
     this.#write(slot, true);
     this.#trash.delete(id);
-    return slot;
+    return { slot, takeBack: () => (removed ? this.remove(removed.slot) : this.#release(slot)) };
   }
 
   /** Gives a destination another weight or method, in its place. */
@@ -149,12 +154,17 @@ export class DestinationTable {
       const key = keyOf(slot.index);
       const load = this.#loads.lookup(key);
       if (now - atMs < trashMs || !load || decode(layouts.destination_load, load).total !== 0) continue;
-      this.#destinations.update(key, new Uint8Array(layouts.destination.size));
-      this.#destinationFilter.remove(slot.destination.address);
-      this.#virtualFilter.remove(slot.service.address);
       this.#trash.delete(id);
-      this.#free.push(slot.index);
+      this.#release(slot);
     }
+  }
+
+  /** Frees the place of a destination that no connection refers to. */
+  #release(slot: Slot): void {
+    this.#destinations.update(keyOf(slot.index), new Uint8Array(layouts.destination.size));
+    this.#destinationFilter.remove(slot.destination.address);
+    this.#virtualFilter.remove(slot.service.address);
+    this.#free.push(slot.index);
   }
 
   /** Lets the packets of its connections through the filters. */
