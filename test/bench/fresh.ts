@@ -34,7 +34,7 @@ export interface Run {
   readonly packet: Uint8Array;
 }
 
-/** struct __sk_buff has them in the packet's own order; 6 and 16 bytes into UDP's and TCP's header. */
+/** Where the transport header has its checksum. */
 const checksumOffset = { udp: 6, tcp: 16 } as const;
 const headerChecksum = 14 + 10;
 const noKey = new Uint8Array(4);

@@ -51,7 +51,7 @@ const request = {
   destinationBase: destinationBases.own,
 } as const satisfies Partial<Traffic>;
 
-/** Loads tables, runs everything, frees them. About two minutes and 3 GiB of memory. */
+/** Loads tables, runs everything, frees them. About a minute and 3 GiB of memory. */
 export function measurePackets(fresh: Fresh): readonly PacketRow[] {
   const rows = [...measureSmall(fresh), ...measureLarge(fresh), ...measureNew(fresh)];
   return rows;
