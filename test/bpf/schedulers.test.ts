@@ -93,12 +93,13 @@ class Life {
       const name = random.pick(present);
       this.#model.delete(name);
       this.#destination('delete-destination', name, weight);
-    } else if (choice === 4 && random.once(2)) this.#editService();
-    else for (let i = random.below(6); i > 0; i--) this.#pick();
+    } else if (choice === 4 && random.once(2)) {
+      for (let times = 1 + random.below(3); times > 0; times--) this.#editService();
+    } else for (let i = random.below(6); i > 0; i--) this.#pick();
   }
 
   #editService(): void {
-    if (this.#random.once(3)) this.#scheduler = this.#random.pick(['rr', 'sh', 'dh']);
+    if (this.#random.once(2)) this.#scheduler = this.#random.pick(['rr', 'sh', 'dh']);
     this.#flags = this.#random.pick(flagSets);
     this.#model.editService(this.#scheduler, this.#flags);
     this.#do({ do: 'edit-service', service: this.#definition() });
