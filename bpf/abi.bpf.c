@@ -10,6 +10,7 @@ struct abi {
 	struct statistics statistics;
 	struct estimate estimate;
 	struct connection connection;
+	struct addresses6 addresses6;
 	struct flow_key4 flow_key4;
 	struct flow_key6 flow_key6;
 	struct flow flow;

@@ -112,6 +112,7 @@ static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family
 	struct connection *connection;
 	struct bpf_sock *socket;
 	struct flow flow, *kept;
+	struct tuple reply;
 	enum reason reason;
 	__u32 index;
 
@@ -136,7 +137,8 @@ static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family
 	*kept = flow;
 	if (packet.tuple.protocol == IPPROTO_UDP)
 		connection->expires = NEVER;
-	write_peer(ctx, family, packet.tuple.family, &connection->destination, connection->destination_port);
+	reply_tuple(&reply, connection, flow.connection, family_of(connection));
+	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
 	return ALLOW;
 }
 
@@ -145,6 +147,7 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct packet packet = {};
 	struct connection *connection;
+	struct tuple reply;
 	enum reason reason;
 	struct flow flow;
 	__u32 index;
@@ -168,30 +171,37 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 			return answer(REASON_DROPPED_TABLE_FULL);
 	}
 	change_socket_state(connection, STATE_UDP);
-	write_peer(ctx, family, packet.tuple.family, &connection->destination, connection->destination_port);
+	reply_tuple(&reply, connection, flow.connection, family_of(connection));
+	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
 	return ALLOW;
 }
 
 /* A datagram's sender, and a connected socket's peer, as the program asked for it: the virtual address. */
 static __always_inline int name_peer(struct bpf_sock_addr *ctx, enum family family, int is_datagram)
 {
+	struct tuple peer = {}, request, reply;
 	struct bpf_sock *socket = ctx->sk;
 	struct connection *connection = NULL;
-	struct tuple tuple = {};
-	struct flow flow, *kept;
+	struct flow flow = {}, *kept;
 
 	if (!is_ours(ctx) || !socket)
 		return ALLOW;
-	read_peer(ctx, family, &tuple);
+	read_peer(ctx, family, &peer);
 	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
-	if (kept)
-		connection = connection_of(kept);
+	if (kept) {
+		flow = *kept;
+		connection = connection_of(&flow);
+	}
 	if (!connection && is_datagram)
-		connection = find_socket(&tuple, bpf_get_socket_cookie(ctx), DIRECTION_REPLY, &flow);
-	if (!connection || connection->destination_port != tuple.destination_port ||
-	    __builtin_memcmp(&connection->destination, &tuple.destination, sizeof(struct address)))
+		connection = find_socket(&peer, bpf_get_socket_cookie(ctx), DIRECTION_REPLY, &flow);
+	if (!connection)
 		return ALLOW;
-	write_peer(ctx, family, tuple.family, &connection->virtual, connection->virtual_port);
+	reply_tuple(&reply, connection, flow.connection, family_of(connection));
+	if (reply.source_port != peer.destination_port ||
+	    __builtin_memcmp(&reply.source, &peer.destination, sizeof(struct address)))
+		return ALLOW;
+	request_tuple(&request, connection, flow.connection, family_of(connection));
+	write_peer(ctx, family, request.family, &request.destination, request.destination_port);
 	return ALLOW;
 }
 
@@ -276,6 +286,25 @@ static __always_inline void count_socket(struct bpf_sock_ops *ctx, __u32 destina
 	statistics->out_bytes += ctx->bytes_received + (__u64)header * ctx->segs_in;
 }
 
+/* A connecting socket has its own address by now. */
+static __always_inline void learn_client(struct bpf_sock_ops *ctx, struct connection *connection, __u32 index)
+{
+	struct addresses6 *addresses;
+
+	connection->client_port = bpf_htons(ctx->local_port);
+	if (!(connection->flags & CONNECTION_IPV6)) {
+		connection->client = ctx->local_ip4;
+		return;
+	}
+	addresses = bpf_map_lookup_elem(&addresses6, &index);
+	if (!addresses)
+		return;
+	addresses->client.words[0] = ctx->local_ip6[0];
+	addresses->client.words[1] = ctx->local_ip6[1];
+	addresses->client.words[2] = ctx->local_ip6[2];
+	addresses->client.words[3] = ctx->local_ip6[3];
+}
+
 SEC("sockops")
 int socket_events(struct bpf_sock_ops *ctx)
 {
@@ -295,15 +324,7 @@ int socket_events(struct bpf_sock_ops *ctx)
 	if (!connection)
 		return 1;
 	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-		connection->client_port = bpf_htons(ctx->local_port);
-		if (connection->family == FAMILY_IPV4) {
-			connection->client.words[0] = ctx->local_ip4;
-		} else {
-			connection->client.words[0] = ctx->local_ip6[0];
-			connection->client.words[1] = ctx->local_ip6[1];
-			connection->client.words[2] = ctx->local_ip6[2];
-			connection->client.words[3] = ctx->local_ip6[3];
-		}
+		learn_client(ctx, connection, kept->connection);
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		return 1;
 	}

@@ -170,10 +170,10 @@ static long orphan_step(__u64 step, void *context)
 	destination_index = connection->destination_index;
 	destination = bpf_map_lookup_elem(&destinations, &destination_index);
 	is_available = destination && destination->flags & DESTINATION_AVAILABLE;
-	if (is_available != !!(connection->flags & CONNECTION_ORPHAN))
+	if (is_available != connection->is_orphan)
 		return 0;
 	flush_traffic(connection, index);
-	connection->flags ^= CONNECTION_ORPHAN;
+	connection->is_orphan = !is_available;
 	return 0;
 }
 

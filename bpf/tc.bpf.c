@@ -83,6 +83,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	struct cursor cursor;
 	struct flow *found, flow;
 	struct connection *connection = NULL;
+	struct admission admission = {};
 	enum reason reason;
 	__u32 index;
 
@@ -112,11 +113,16 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	if (!connection) {
 		if (hook == HOOK_EGRESS)
 			return TC_ACT_UNSPEC;
-		reason = admit(&packet, &flow);
+		reason = admit(&packet, &admission);
 		if (reason == REASON_PASSED_NOT_OURS)
 			return TC_ACT_UNSPEC;
 		if (reason != REASON_TRANSLATED)
 			return verdict_of(skb, &packet, reason);
+		if (admission.displaced) {
+			count_reason(REASON_DISPLACED_HALF_OPEN);
+			remove_connection(admission.displaced - 1);
+		}
+		flow = admission.flow;
 		index = flow.connection;
 		connection = bpf_map_lookup_elem(&connections, &index);
 		if (!connection)

@@ -128,16 +128,16 @@ enum connection_flag {
 	CONNECTION_SOCKET = 1 << 1,
 	/* The destination sees another source than the client: hairpins, and tuples that would collide. */
 	CONNECTION_SOURCE_CHANGED = 1 << 2,
-	/* Its destination is not configured any more. */
-	CONNECTION_ORPHAN = 1 << 3,
+	/* Its addresses are in addresses6. */
+	CONNECTION_IPV6 = 1 << 3,
 };
 
 #define NEVER 0xffffffffffffffffULL
 
 /*
- * One tracked flow. A request goes from client to virtual and is sent on from source to destination; a reply goes from
- * destination to source and is sent on from virtual to client. source is the client except where it had to be changed.
- * The first of its two cache lines is what changes with packets, the second is who talks to whom.
+ * One tracked flow, in one cache line. A request goes from client to virtual and is sent on from source to destination;
+ * a reply goes from destination to source and is sent on from virtual to client. source is the client except where it
+ * had to be changed.
  */
 struct connection {
 	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds; NEVER while a connected socket keeps it */
@@ -146,25 +146,29 @@ struct connection {
 	__u64 out_traffic;
 	__u32 state; /* enum connection_state; claimed by compare-and-swap, so that counters never drift */
 	__u32 destination_index;
-	/* Sums to add to a request's checksums for its new addresses and ports; their complements serve replies. */
-	__u32 address_difference;
-	__u32 port_difference;
-	/* Place in half_open plus one; 0 once both sides have been heard. */
-	__u32 half_open;
 	__u16 generation;
 	__u8 protocol;
-	__u8 family;
+	__u8 flags;        /* enum connection_flag, as it was opened */
+	__u8 is_half_open; /* only one side has been heard */
+	__u8 is_orphan;    /* its destination is not configured any more */
+	__u8 padding[2];
 	__be16 client_port;
 	__be16 virtual_port;
 	__be16 destination_port;
 	__be16 source_port;
-	__u8 flags;
-	__u8 padding[7];
-	/* In this order, so that the new addresses of a request are one piece of memory, and its old ones, too. */
+	/* Of IPv4; those of IPv6 are in addresses6. */
+	__be32 client;
+	__be32 virtual;
+	__be32 destination;
+	__be32 source;
+};
+
+/* The addresses of a connection with CONNECTION_IPV6. Same index as connections. */
+struct addresses6 {
+	struct address client;
+	struct address virtual;
 	struct address destination;
 	struct address source;
-	struct address virtual;
-	struct address client;
 };
 
 /* The part of a connection that no packet needs. Same index as connections. */
@@ -172,7 +176,9 @@ struct cold_connection {
 	/* Of its traffic, what its destination's statistics have already. */
 	__u64 flushed_in_traffic;
 	__u64 flushed_out_traffic;
-	__u64 cookie; /* of its socket, for CONNECTION_SOCKET */
+	__u64 cookie;          /* of its socket, for CONNECTION_SOCKET */
+	__u32 half_open_place; /* in the ring, while it is half open */
+	__u8 padding[4];
 };
 
 /* Whose way a packet goes, which is also the hook that turns it: requests at ingress, replies at egress. */
@@ -285,8 +291,7 @@ _Static_assert(sizeof(struct address) == 16, "IPv6 must fit");
 _Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct service) == 16, "the layout user space writes");
 _Static_assert(sizeof(struct destination) == 56, "the layout user space writes");
-_Static_assert(sizeof(struct connection) == 128, "two cache lines, and the first is the hot one");
-_Static_assert(__builtin_offsetof(struct connection, destination) == 64, "addresses begin a line");
+_Static_assert(sizeof(struct connection) == 64, "one cache line a packet");
 _Static_assert(sizeof(struct flow_key4) == 16, "a small key: IPv4 does not pay for IPv6");
 _Static_assert(sizeof(struct flow_key6) == 40, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct flow) == 8, "element of the largest maps");

@@ -11,41 +11,62 @@
 #define FIRST_DYNAMIC_PORT 32768
 #define DYNAMIC_PORTS 28232 /* 32768..60999, net.ipv4.ip_local_port_range */
 
-/* Puts a new connection into the ring of the half-open; the oldest one there has to leave if it is still half open. */
-static __always_inline void enter_half_open(struct connection *connection, __u32 index)
+/* A new connection, and the one that has to end for it. */
+struct admission {
+	struct flow flow;
+	__u32 displaced; /* index plus one, or 0 */
+};
+
+/*
+ * Puts a new connection into the ring of the half-open.
+ * @return the oldest one there if it still is half open, as index plus one: it has to leave
+ */
+static __always_inline __u32 enter_half_open(struct connection *connection, __u32 index)
 {
 	__u32 zero = 0, place, displaced;
 	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
-	struct connection *other;
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+	const struct connection *other;
 	__u32 *entry;
 
-	if (!state)
-		return;
+	if (!state || !cold)
+		return 0;
 	place = __sync_fetch_and_add(&state->half_open_cursor, 1) & (max_half_open - 1);
 	entry = bpf_map_lookup_elem(&half_open, &place);
 	if (!entry)
-		return;
-	connection->half_open = place + 1;
+		return 0;
+	cold->half_open_place = place;
+	connection->is_half_open = 1;
 	displaced = __sync_lock_test_and_set(entry, index + 1);
 	if (!displaced || displaced == index + 1)
-		return;
+		return 0;
 	displaced -= 1;
 	other = bpf_map_lookup_elem(&connections, &displaced);
-	if (!other || other->half_open != place + 1 || other->state == STATE_NONE)
-		return;
-	count_reason(REASON_DISPLACED_HALF_OPEN);
-	remove_connection(displaced);
+	cold = bpf_map_lookup_elem(&cold_connections, &displaced);
+	if (!other || !cold || !other->is_half_open || cold->half_open_place != place || other->state == STATE_NONE)
+		return 0;
+	return displaced + 1;
 }
 
-/* Sums over what changes in a request; the addresses of IPv4 are zero but for their first word. */
-static __always_inline void compute_differences(struct connection *connection)
+/*
+ * A pod that is its own destination would answer itself: it sees the virtual address as its client, and both directions
+ * are met at the ingress of its device.
+ */
+static __always_inline void turn_hairpin(struct connection *connection, __u32 index)
 {
-	__be32 *before = connection->virtual.words, *after = connection->destination.words;
-	__u32 size = 2 * sizeof(struct address);
+	struct addresses6 *addresses;
 
-	connection->address_difference = bpf_csum_diff(before, size, after, size, 0);
-	connection->port_difference = (__u32)(__u16)~connection->client_port + (__u16)~connection->virtual_port +
-				      connection->source_port + connection->destination_port;
+	if (connection->flags & CONNECTION_IPV6) {
+		addresses = bpf_map_lookup_elem(&addresses6, &index);
+		if (!addresses || __builtin_memcmp(&addresses->destination, &addresses->client, sizeof(struct address)))
+			return;
+		addresses->source = addresses->virtual;
+	} else {
+		if (connection->destination != connection->client)
+			return;
+		connection->source = connection->virtual;
+	}
+	connection->flags |= CONNECTION_HAIRPIN | CONNECTION_SOURCE_CHANGED;
 }
 
 /* Makes the connection findable by its reply. A taken tuple (one client port, two virtual addresses, one destination)
@@ -56,12 +77,13 @@ static __always_inline enum reason insert_reply(struct connection *connection, c
 	int i;
 
 	for (i = 0; i <= PORT_TRIES; i++) {
-		reply_tuple(&tuple, connection);
+		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
 		if (insert_flow(&tuple, flow) == 0)
 			return REASON_TRANSLATED;
 		if (!find_flow(&tuple))
 			return REASON_DROPPED_TABLE_FULL;
 		connection->source_port = bpf_htons(FIRST_DYNAMIC_PORT + bpf_get_prandom_u32() % DYNAMIC_PORTS);
+		connection->flags |= CONNECTION_SOURCE_CHANGED;
 	}
 	return REASON_DROPPED_PORTS_EXHAUSTED;
 }
@@ -88,46 +110,42 @@ static __always_inline enum reason join_connection(const struct packet *packet, 
 
 /*
  * Opens the connection of a client's first packet to a destination that a scheduler chose.
- * @return REASON_TRANSLATED with *flow set to the request, or why not; then nothing is left behind
+ * @return REASON_TRANSLATED with *admission set to the request, or why not; then nothing is left behind
  */
-static __noinline enum reason open_connection(const struct packet *packet, __u32 destination_index, struct flow *flow)
+static __noinline enum reason open_connection(const struct packet *packet, __u32 destination_index,
+					      struct admission *admission)
 {
+	struct flow *flow = &admission->flow;
 	struct connection *connection = fill_entry(packet, destination_index, flow);
 	struct tuple tuple;
 	enum reason reason;
 
 	if (!connection)
 		return REASON_DROPPED_TABLE_FULL;
-	if (__builtin_memcmp(&connection->destination, &connection->client, sizeof(struct address)) == 0) {
-		connection->flags = CONNECTION_HAIRPIN;
-		connection->source = connection->virtual;
-	}
+	turn_hairpin(connection, flow->connection);
 	flow->direction = DIRECTION_REPLY;
 	reason = insert_reply(connection, flow);
 	if (reason != REASON_TRANSLATED) {
 		release_entry(connection, flow);
 		return reason;
 	}
-	compute_differences(connection);
-	if (connection->source_port != connection->client_port || connection->flags & CONNECTION_HAIRPIN)
-		connection->flags |= CONNECTION_SOURCE_CHANGED;
 	flow->direction = DIRECTION_REQUEST;
 	if (insert_flow(&packet->tuple, flow) != 0) {
-		reply_tuple(&tuple, connection);
+		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
 		delete_flow(&tuple);
 		release_entry(connection, flow);
 		return join_connection(packet, flow);
 	}
-	enter_half_open(connection, flow->connection);
+	admission->displaced = enter_half_open(connection, flow->connection);
 	start_connection(connection);
 	return REASON_TRANSLATED;
 }
 
 /*
  * Finds the service of a packet that belongs to no connection and opens one.
- * @return REASON_TRANSLATED with *flow set; why the packet is passed, rejected or dropped otherwise
+ * @return REASON_TRANSLATED with *admission set; why the packet is passed, rejected or dropped otherwise
  */
-static __noinline enum reason admit(const struct packet *packet, struct flow *flow)
+static __noinline enum reason admit(const struct packet *packet, struct admission *admission)
 {
 	struct choice choice = {};
 	struct service *service;
@@ -140,7 +158,7 @@ static __noinline enum reason admit(const struct packet *packet, struct flow *fl
 	destination = schedule(service, packet, &choice);
 	if (destination == NO_CHOICE)
 		return reason_without_destination(service);
-	return open_connection(packet, destination, flow);
+	return open_connection(packet, destination, admission);
 }
 
 #endif

@@ -84,43 +84,78 @@ static __always_inline void delete_flow(const struct tuple *tuple)
 	}
 }
 
-static __always_inline void request_tuple(struct tuple *tuple, const struct connection *connection)
+static __always_inline enum family family_of(const struct connection *connection)
 {
+	return connection->flags & CONNECTION_IPV6 ? FAMILY_IPV6 : FAMILY_IPV4;
+}
+
+/* A client's packets as they are met. A constant family makes it short. */
+static __always_inline void request_tuple(struct tuple *tuple, const struct connection *connection, __u32 index,
+					  enum family family)
+{
+	const struct addresses6 *addresses;
+
 	*tuple = (struct tuple){
-		.source = connection->client,
-		.destination = connection->virtual,
 		.source_port = connection->client_port,
 		.destination_port = connection->virtual_port,
-		.family = connection->family,
+		.family = family,
 		.protocol = connection->protocol,
 		.hook = HOOK_INGRESS,
 	};
+	if (family == FAMILY_IPV4) {
+		tuple->source.words[0] = connection->client;
+		tuple->destination.words[0] = connection->virtual;
+		return;
+	}
+	addresses = bpf_map_lookup_elem(&addresses6, &index);
+	if (addresses) {
+		tuple->source = addresses->client;
+		tuple->destination = addresses->virtual;
+	}
 }
 
-static __always_inline void reply_tuple(struct tuple *tuple, const struct connection *connection)
+/* A destination's packets as they are met. */
+static __always_inline void reply_tuple(struct tuple *tuple, const struct connection *connection, __u32 index,
+					enum family family)
 {
+	const struct addresses6 *addresses;
+
 	*tuple = (struct tuple){
-		.source = connection->destination,
-		.destination = connection->source,
 		.source_port = connection->destination_port,
 		.destination_port = connection->source_port,
-		.family = connection->family,
+		.family = family,
 		.protocol = connection->protocol,
 		.hook = connection->flags & CONNECTION_HAIRPIN ? HOOK_INGRESS : HOOK_EGRESS,
 	};
+	if (family == FAMILY_IPV4) {
+		tuple->source.words[0] = connection->destination;
+		tuple->destination.words[0] = connection->source;
+		return;
+	}
+	addresses = bpf_map_lookup_elem(&addresses6, &index);
+	if (addresses) {
+		tuple->source = addresses->destination;
+		tuple->destination = addresses->source;
+	}
 }
 
-static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection, __u64 cookie,
-					  enum direction direction)
+/* The key of an unconnected socket's connection: by whom it asks, or by who answers. */
+static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection, __u32 index,
+					  __u64 cookie, enum direction direction)
 {
+	struct tuple tuple;
 	int is_request = direction == DIRECTION_REQUEST;
 
+	if (is_request)
+		request_tuple(&tuple, connection, index, family_of(connection));
+	else
+		reply_tuple(&tuple, connection, index, family_of(connection));
 	*key = (struct socket_key){
 		.cookie = cookie,
-		.address = is_request ? connection->virtual : connection->destination,
-		.port = is_request ? connection->virtual_port : connection->destination_port,
-		.protocol = connection->protocol,
-		.family = connection->family,
+		.address = is_request ? tuple.destination : tuple.source,
+		.port = is_request ? tuple.destination_port : tuple.source_port,
+		.protocol = tuple.protocol,
+		.family = tuple.family,
 		.direction = direction,
 	};
 }
@@ -182,10 +217,33 @@ static __always_inline void advance(struct connection *connection, const struct 
 		next = tcp_next_state(direction, tcp_event, state);
 		change_state(connection, state, next);
 	}
-	if (connection->half_open &&
+	if (connection->is_half_open &&
 	    (connection->protocol == IPPROTO_TCP ? next == STATE_ESTABLISHED : direction == DIRECTION_REPLY))
-		connection->half_open = 0;
+		connection->is_half_open = 0;
 	restart_timer(connection, settings, next, now);
+}
+
+static __always_inline void delete_flows(const struct connection *connection, __u32 index, enum family family)
+{
+	struct tuple tuple;
+
+	request_tuple(&tuple, connection, index, family);
+	delete_flow(&tuple);
+	reply_tuple(&tuple, connection, index, family);
+	delete_flow(&tuple);
+}
+
+static __noinline void forget_socket(const struct connection *connection, __u32 index)
+{
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+	struct socket_key key;
+
+	if (!connection || !cold)
+		return;
+	socket_key_of(&key, connection, index, cold->cookie, DIRECTION_REQUEST);
+	bpf_map_delete_elem(&sockets, &key);
+	socket_key_of(&key, connection, index, cold->cookie, DIRECTION_REPLY);
+	bpf_map_delete_elem(&sockets, &key);
 }
 
 /* Ends an entry once, however many find that it has to go. */
@@ -201,23 +259,12 @@ static __noinline void remove_connection(__u32 index)
 		return;
 	flush_traffic(connection, index);
 	shift_load(connection->destination_index, is_active(state) ? -1 : 0, -1);
-	if (connection->flags & CONNECTION_SOCKET) {
-		struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
-		__u64 cookie = cold ? cold->cookie : 0;
-		struct socket_key key;
-
-		socket_key_of(&key, connection, cookie, DIRECTION_REQUEST);
-		bpf_map_delete_elem(&sockets, &key);
-		socket_key_of(&key, connection, cookie, DIRECTION_REPLY);
-		bpf_map_delete_elem(&sockets, &key);
-	} else {
-		struct tuple tuple;
-
-		request_tuple(&tuple, connection);
-		delete_flow(&tuple);
-		reply_tuple(&tuple, connection);
-		delete_flow(&tuple);
-	}
+	if (connection->flags & CONNECTION_SOCKET)
+		forget_socket(connection, index);
+	else if (family_of(connection) == FAMILY_IPV4)
+		delete_flows(connection, index, FAMILY_IPV4);
+	else
+		delete_flows(connection, index, FAMILY_IPV6);
 	connection->generation += 1;
 	bpf_map_push_elem(&free_connections, &index, 0);
 }
@@ -240,6 +287,25 @@ static __always_inline __u32 take_entry(void)
 	return max_connections;
 }
 
+/* Who talks to whom, for a client that the destination sees as it is. */
+static __always_inline void fill_addresses(struct connection *connection, __u32 index, const struct tuple *request,
+					   const struct address *destination)
+{
+	struct addresses6 *addresses = bpf_map_lookup_elem(&addresses6, &index);
+
+	if (request->family == FAMILY_IPV4) {
+		connection->client = request->source.words[0];
+		connection->virtual = request->destination.words[0];
+		connection->destination = destination->words[0];
+		connection->source = request->source.words[0];
+	} else if (addresses) {
+		addresses->client = request->source;
+		addresses->virtual = request->destination;
+		addresses->destination = *destination;
+		addresses->source = request->source;
+	}
+}
+
 /* A new entry for a client's first packet, not yet to be found by anyone. @return NULL when the table is full */
 static __always_inline struct connection *fill_entry(const struct packet *packet, __u32 destination_index,
 						     struct flow *flow)
@@ -251,18 +317,15 @@ static __always_inline struct connection *fill_entry(const struct packet *packet
 	if (!destination || !connection)
 		return NULL;
 	connection->destination_index = destination_index;
-	connection->half_open = 0;
+	connection->is_half_open = 0;
+	connection->is_orphan = 0;
 	connection->protocol = packet->tuple.protocol;
-	connection->family = packet->tuple.family;
-	connection->flags = 0;
-	connection->client = packet->tuple.source;
+	connection->flags = packet->tuple.family == FAMILY_IPV6 ? CONNECTION_IPV6 : 0;
 	connection->client_port = packet->tuple.source_port;
-	connection->virtual = packet->tuple.destination;
 	connection->virtual_port = packet->tuple.destination_port;
-	connection->destination = destination->address;
 	connection->destination_port = destination->port;
-	connection->source = packet->tuple.source;
 	connection->source_port = packet->tuple.source_port;
+	fill_addresses(connection, entry, &packet->tuple, &destination->address);
 	*flow = (struct flow){ .connection = entry, .generation = connection->generation };
 	return connection;
 }

@@ -90,6 +90,14 @@ struct {
 	__type(value, struct connection);
 } connections SEC(".maps");
 
+/* Written by programs that open a connection. Same index as connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct addresses6);
+} addresses6 SEC(".maps");
+
 /* Written by whoever opens or ends a connection, and by the timer. Same index as connections. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -20,74 +20,112 @@ static __always_inline __sum16 adjust_checksum(__sum16 checksum, __u32 differenc
 	return ~sum;
 }
 
-/* The tuple that a packet of this direction gets. Its client's side only changes with CONNECTION_SOURCE_CHANGED. */
-struct rewrite {
-	const struct address *source;
-	const struct address *destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u32 address_difference;
-	__u32 port_difference;
-	__u8 changes_source;
-	__u8 changes_destination;
+/* What a rewrite adds to the transport checksum, whose pseudo header has the addresses. */
+struct differences {
+	__u32 addresses;
+	__u32 ports;
 };
 
-static __always_inline void rewrite_of(struct rewrite *rewrite, const struct connection *connection,
-				       enum direction direction)
+/* A ones' complement sum of new words minus old ones, folded to 32 bits. */
+static __always_inline __u32 difference_of(const __be32 *before, const __be32 *after, __u32 words)
 {
-	int is_source_changed = !!(connection->flags & CONNECTION_SOURCE_CHANGED);
+	__u64 sum = 0;
+	__u32 i;
 
-	if (direction == DIRECTION_REQUEST)
-		*rewrite = (struct rewrite){
-			.source = &connection->source,
-			.destination = &connection->destination,
-			.source_port = connection->source_port,
-			.destination_port = connection->destination_port,
-			.address_difference = connection->address_difference,
-			.port_difference = connection->port_difference,
-			.changes_source = is_source_changed,
-			.changes_destination = 1,
-		};
-	else
-		*rewrite = (struct rewrite){
-			.source = &connection->virtual,
-			.destination = &connection->client,
-			.source_port = connection->virtual_port,
-			.destination_port = connection->client_port,
-			.address_difference = ~connection->address_difference,
-			.port_difference = ~connection->port_difference,
-			.changes_source = 1,
-			.changes_destination = is_source_changed,
-		};
+	for (i = 0; i < words; i++)
+		sum += (__u64)(__u32)~before[i] + after[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
 }
 
-/* The network header and the ports, directly: no helper is called, so the packet pointers stay good. */
-static __always_inline int write_headers(const struct cursor *cursor, const struct rewrite *to, enum family family)
+/* The client's side of a packet only changes with CONNECTION_SOURCE_CHANGED. */
+static __always_inline __u32 write_addresses4(struct iphdr *ip, const struct connection *connection,
+					      enum direction direction)
 {
-	struct udphdr *ports = cursor->at; /* TCP, too, begins with them */
+	__be32 before[2] = { ip->saddr, ip->daddr };
+	__be32 after[2] = { ip->saddr, ip->daddr };
+	int is_source_changed = connection->flags & CONNECTION_SOURCE_CHANGED;
+	__u32 difference;
+
+	if (direction == DIRECTION_REQUEST) {
+		after[1] = connection->destination;
+		if (is_source_changed)
+			after[0] = connection->source;
+	} else {
+		after[0] = connection->virtual;
+		if (is_source_changed)
+			after[1] = connection->client;
+	}
+	difference = difference_of(before, after, 2);
+	ip->saddr = after[0];
+	ip->daddr = after[1];
+	ip->check = adjust_checksum(ip->check, difference);
+	return difference;
+}
+
+static __always_inline __u32 write_address6(struct in6_addr *address, const struct address *after)
+{
+	__u32 difference = difference_of(address->s6_addr32, after->words, 4);
+
+	__builtin_memcpy(address, after, sizeof(*after));
+	return difference;
+}
+
+static __always_inline __u32 write_addresses6(struct ipv6hdr *ip, const struct addresses6 *addresses,
+					      const struct connection *connection, enum direction direction)
+{
+	int is_source_changed = connection->flags & CONNECTION_SOURCE_CHANGED;
+	__u64 sum;
+
+	if (direction == DIRECTION_REQUEST) {
+		sum = write_address6(&ip->daddr, &addresses->destination);
+		if (is_source_changed)
+			sum += write_address6(&ip->saddr, &addresses->source);
+	} else {
+		sum = write_address6(&ip->saddr, &addresses->virtual);
+		if (is_source_changed)
+			sum += write_address6(&ip->daddr, &addresses->client);
+	}
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+/* TCP, too, begins with its ports. */
+static __always_inline __u32 write_ports(struct udphdr *ports, const struct connection *connection,
+					 enum direction direction)
+{
+	__be16 source = ports->source, destination = ports->dest;
+
+	if (direction == DIRECTION_REQUEST) {
+		ports->source = connection->source_port;
+		ports->dest = connection->destination_port;
+	} else {
+		ports->source = connection->virtual_port;
+		ports->dest = connection->client_port;
+	}
+	return (__u32)(__u16)~source + (__u16)~destination + ports->source + ports->dest;
+}
+
+/* Directly: no helper is called, so the packet pointers stay good. */
+static __always_inline int write_headers(const struct cursor *cursor, const struct connection *connection,
+					 const struct flow *flow, enum family family, struct differences *differences)
+{
 	struct iphdr *ip = cursor->start + ETH_HLEN;
 	struct ipv6hdr *ip6 = cursor->start + ETH_HLEN;
+	struct udphdr *ports = cursor->at;
+	__u32 index = flow->connection;
 
 	if ((void *)(ports + 1) > cursor->end || (void *)(ip + 1) > cursor->end)
 		return -1;
 	if (family == FAMILY_IPV4) {
-		if (to->changes_source)
-			ip->saddr = to->source->words[0];
-		if (to->changes_destination)
-			ip->daddr = to->destination->words[0];
-		ip->check = adjust_checksum(ip->check, to->address_difference);
+		differences->addresses = write_addresses4(ip, connection, flow->direction);
 	} else {
-		if ((void *)(ip6 + 1) > cursor->end)
+		const struct addresses6 *addresses = bpf_map_lookup_elem(&addresses6, &index);
+
+		if (!addresses || (void *)(ip6 + 1) > cursor->end)
 			return -1;
-		if (to->changes_source)
-			__builtin_memcpy(&ip6->saddr, to->source, sizeof(ip6->saddr));
-		if (to->changes_destination)
-			__builtin_memcpy(&ip6->daddr, to->destination, sizeof(ip6->daddr));
+		differences->addresses = write_addresses6(ip6, addresses, connection, flow->direction);
 	}
-	if (to->changes_source)
-		ports->source = to->source_port;
-	if (to->changes_destination)
-		ports->dest = to->destination_port;
+	differences->ports = write_ports(ports, connection, flow->direction);
 	return 0;
 }
 
@@ -95,16 +133,16 @@ static __always_inline int write_headers(const struct cursor *cursor, const stru
  * The transport checksum. Where it is still partial (offloads), it holds only the pseudo header's sum: the addresses
  * change that, the ports do not, hence two calls. A UDP checksum of zero means none and stays zero.
  */
-static __always_inline int write_checksum(struct __sk_buff *skb, const struct packet *packet, const struct rewrite *to,
-					  enum family family)
+static __always_inline int write_checksum(struct __sk_buff *skb, const struct packet *packet,
+					  const struct differences *differences, enum family family)
 {
 	int is_tcp = packet->tuple.protocol == IPPROTO_TCP;
 	__u32 offset = packet->transport_offset +
 		       (is_tcp ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
 	__u64 flags = is_tcp ? 0 : BPF_F_MARK_MANGLED_0;
 
-	if (bpf_l4_csum_replace(skb, offset, 0, to->address_difference, flags | BPF_F_PSEUDO_HDR) ||
-	    bpf_l4_csum_replace(skb, offset, 0, to->port_difference, flags))
+	if (bpf_l4_csum_replace(skb, offset, 0, differences->addresses, flags | BPF_F_PSEUDO_HDR) ||
+	    (differences->ports && bpf_l4_csum_replace(skb, offset, 0, differences->ports, flags)))
 		return -1;
 	/*
 	 * With CHECKSUM_COMPLETE the helper takes the difference off skb->csum, which IPv4's header checksum makes
@@ -112,7 +150,7 @@ static __always_inline int write_checksum(struct __sk_buff *skb, const struct pa
 	 * only since 6.16).
 	 */
 	if (family == FAMILY_IPV6)
-		bpf_csum_update(skb, to->address_difference);
+		bpf_csum_update(skb, differences->addresses);
 	return 0;
 }
 
@@ -120,10 +158,10 @@ static __always_inline int write_checksum(struct __sk_buff *skb, const struct pa
 static __always_inline int translate(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
 				     const struct connection *connection, const struct flow *flow, enum family family)
 {
-	struct rewrite to;
+	struct differences differences;
 
-	rewrite_of(&to, connection, flow->direction);
-	if (write_headers(cursor, &to, family) || write_checksum(skb, packet, &to, family))
+	if (write_headers(cursor, connection, flow, family, &differences) ||
+	    write_checksum(skb, packet, &differences, family))
 		return -1;
 	/* The entry may have ended meanwhile and be another connection's by now. */
 	return *(const volatile __u16 *)&connection->generation == flow->generation ? 0 : -1;

@@ -24,13 +24,13 @@ static __always_inline enum continuation continuation_of(const struct connection
 	const struct settings *settings_entry;
 	const struct destination *destination;
 
-	if (!(connection->flags & CONNECTION_ORPHAN) && !packet->has_syn)
+	if (!connection->is_orphan && !packet->has_syn)
 		return CONTINUES;
 	settings_entry = bpf_map_lookup_elem(&settings, &zero);
 	destination = bpf_map_lookup_elem(&destinations, &destination_index);
 	if (!settings_entry || !destination)
 		return CONTINUES;
-	if (connection->flags & CONNECTION_ORPHAN)
+	if (connection->is_orphan)
 		return settings_entry->expire_nodest_conn ? ENDED : UNSERVED;
 	if (settings_entry->expire_nodest_conn && destination->weight == 0)
 		return ENDED;

@@ -35,7 +35,7 @@ static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, s
 	connection = fill_entry(packet, destination, flow);
 	if (!connection)
 		return REASON_DROPPED_TABLE_FULL;
-	connection->flags = CONNECTION_SOCKET;
+	connection->flags |= CONNECTION_SOCKET;
 	index = flow->connection;
 	cold = bpf_map_lookup_elem(&cold_connections, &index);
 	if (cold)
@@ -69,9 +69,9 @@ static __always_inline int remember_socket(const struct connection *connection, 
 {
 	struct socket_key key;
 
-	socket_key_of(&key, connection, cookie, DIRECTION_REQUEST);
+	socket_key_of(&key, connection, flow->connection, cookie, DIRECTION_REQUEST);
 	if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0) {
-		socket_key_of(&key, connection, cookie, DIRECTION_REPLY);
+		socket_key_of(&key, connection, flow->connection, cookie, DIRECTION_REPLY);
 		if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0)
 			return 0;
 	}

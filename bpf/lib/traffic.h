@@ -45,7 +45,7 @@ static __always_inline void flush_traffic(const struct connection *connection, _
 		return;
 	in = take_traffic(&connection->in_traffic, &cold->flushed_in_traffic);
 	out = take_traffic(&connection->out_traffic, &cold->flushed_out_traffic);
-	if (connection->flags & CONNECTION_ORPHAN || !(in | out))
+	if (connection->is_orphan || !(in | out))
 		return;
 	statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
 	if (!statistics)

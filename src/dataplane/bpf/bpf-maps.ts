@@ -16,6 +16,7 @@ const entriesOf = {
   destination_estimates: (sizes) => sizes.destinations,
   places: (sizes) => sizes.places,
   connections: (sizes) => sizes.connections,
+  addresses6: (sizes) => sizes.connections,
   cold_connections: (sizes) => sizes.connections,
   free_connections: (sizes) => sizes.connections,
   flows4: (sizes) => 2 * sizes.connections,

@@ -162,27 +162,45 @@ export function decodeDestination(bytes: Uint8Array, at: number): DestinationEnt
   };
 }
 
-/** Undefined for an unused entry. `nowNs` is the programs' clock. */
+/**
+ * Undefined for an unused entry.
+ * @param nowNs the programs' clock
+ * @param addresses6 the entry's addresses where they are IPv6
+ */
 export function decodeConnection(
   bytes: Uint8Array,
   at: number,
+  addresses6: () => Uint8Array,
   nowNs: bigint,
   settings: Settings,
 ): Connection | undefined {
   const stateOffset = at + layouts.connection.fields.state.offset;
   if (bytes[stateOffset] === enums.connection_state.STATE_NONE) return undefined;
   const entry = decode(layouts.connection, bytes, at);
-  const family = entry.family as Family;
+  const isIpv6 = (entry.flags & enums.connection_flag.CONNECTION_IPV6) !== 0;
+  const family = isIpv6 ? 6 : 4;
+  const { client, virtual, destination } = isIpv6
+    ? decode(layouts.addresses6, addresses6())
+    : {
+        client: wordBytes(entry.client),
+        virtual: wordBytes(entry.virtual),
+        destination: wordBytes(entry.destination),
+      };
   const timeoutNs = settings.timeouts[entry.state] ?? 0n;
   const leftNs = entry.expires === never ? timeoutNs : entry.expires - nowNs;
   return {
     protocol: protocols.get(entry.protocol) ?? 'tcp',
     state: stateNames.get(entry.state) ?? 'NONE',
-    client: { address: addressFromBytes(family, entry.client), port: entry.client_port },
-    virtual: { address: addressFromBytes(family, entry.virtual), port: entry.virtual_port },
-    destination: { address: addressFromBytes(family, entry.destination), port: entry.destination_port },
+    client: { address: addressFromBytes(family, client), port: entry.client_port },
+    virtual: { address: addressFromBytes(family, virtual), port: entry.virtual_port },
+    destination: { address: addressFromBytes(family, destination), port: entry.destination_port },
     expiresInMs: leftNs > 0n ? Number(leftNs / 1_000_000n) : 0,
   };
+}
+
+/** The 4 bytes of an IPv4 address that was read as a number. */
+function wordBytes(word: number): Uint8Array {
+  return Uint8Array.of(word >>> 24, word >>> 16, word >>> 8, word);
 }
 
 /** `expires` of a connection that a connected socket of the host keeps (NEVER of bpf/lib/abi.h). */

@@ -61,9 +61,11 @@ export class BpfView implements DataPlaneView {
     const settings = this.#settings();
     const now = this.now();
     let left = this.#shared().used_connections;
-    for (const { count, values } of map.chunks()) {
+    const addresses6 = this.#maps.get('addresses6');
+    for (const { count, keys, values } of map.chunks()) {
       for (let i = 0; i < count && left > 0; i++, left--) {
-        const connection = decodeConnection(values, i * map.crossingSize, now, settings);
+        const addresses = () => lookup(addresses6, keys.readUInt32LE(4 * i));
+        const connection = decodeConnection(values, i * map.crossingSize, addresses, now, settings);
         if (connection) yield connection;
       }
       if (left <= 0) return;
