@@ -2,11 +2,10 @@
 // Maps: single elements, batches, walks, per-CPU values, pins and closing.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { SystemError } from '../../../src/errors.ts';
 import { BpfMap, possibleCpus, unpin, updateFlags } from '../../../src/native/bpf-map.ts';
 import { openObject } from '../../../src/native/bpf-object.ts';
-import { compileSample, pinDirectory, u32 } from './sample.ts';
+import { compileSample, kernelTest, pinDirectory, u32 } from './sample.ts';
 
 const path = compileSample();
 
@@ -25,7 +24,7 @@ function squaresFrom(start: number, count: number): { readonly keys: Buffer; rea
   };
 }
 
-test('a map tells its definition', () => {
+kernelTest('a map tells its definition', () => {
   using squares = loadMap('squares');
   assert.equal(squares.name, 'squares');
   assert.equal(squares.type, 'hash');
@@ -36,7 +35,7 @@ test('a map tells its definition', () => {
   assert(squares.id > 0);
 });
 
-test('an element is added, replaced, found and deleted', () => {
+kernelTest('an element is added, replaced, found and deleted', () => {
   using squares = loadMap('squares');
   assert.equal(squares.lookup(u32(3)), undefined);
   squares.update(u32(3), u32(8));
@@ -53,7 +52,7 @@ test('an element is added, replaced, found and deleted', () => {
   assert.equal(squares.delete(u32(3)), false);
 });
 
-test('a key or value of the wrong length never reaches the kernel', () => {
+kernelTest('a key or value of the wrong length never reaches the kernel', () => {
   using squares = loadMap('squares');
   assert.throws(() => squares.lookup(Buffer.alloc(3)), {
     name: 'TypeError',
@@ -65,7 +64,7 @@ test('a key or value of the wrong length never reaches the kernel', () => {
   assert.throws(() => squares.deleteBatch(Buffer.alloc(8), -1), TypeError);
 });
 
-test('a batch crosses once, and a walk of several batches meets every element once', () => {
+kernelTest('a batch crosses once, and a walk of several batches meets every element once', () => {
   using object = openObject(path);
   object.setMaxEntries('squares', 500_000);
   object.load();
@@ -82,14 +81,14 @@ test('a batch crosses once, and a walk of several batches meets every element on
   assert.deepEqual([...squares.entries()], []);
 });
 
-test('deleting a batch stops at the first key that is not there', () => {
+kernelTest('deleting a batch stops at the first key that is not there', () => {
   using squares = loadMap('squares');
   const { keys, values } = squaresFrom(0, 5);
   squares.updateBatch(keys.subarray(0, 8), values.subarray(0, 8), 2);
   assert.equal(squares.deleteBatch(keys, 5), 2);
 });
 
-test('a full map throws E2BIG', () => {
+kernelTest('a full map throws E2BIG', () => {
   using object = openObject(path);
   object.setMaxEntries('squares', 4);
   object.load();
@@ -98,7 +97,7 @@ test('a full map throws E2BIG', () => {
   assert.throws(() => squares.updateBatch(keys, values, 5), { code: 'E2BIG' });
 });
 
-test('a value of a per-CPU map holds each CPU’s, rounded up to 8 bytes', () => {
+kernelTest('a value of a per-CPU map holds each CPU’s, rounded up to 8 bytes', () => {
   using counters = loadMap('counters');
   assert.equal(counters.valueSize, 12);
   assert.equal(counters.crossingSize, 16 * possibleCpus());
@@ -114,7 +113,7 @@ test('a value of a per-CPU map holds each CPU’s, rounded up to 8 bytes', () =>
   assert.deepEqual(entries[1]?.[1], value);
 });
 
-test('a map type without batches is walked element by element', () => {
+kernelTest('a map type without batches is walked element by element', () => {
   using object = openObject(path);
   object.load();
   using pass = object.program('pass');
@@ -123,12 +122,12 @@ test('a map type without batches is walked element by element', () => {
   assert.deepEqual([...programs.entries()], [[u32(2), u32(pass.id)]]);
 });
 
-test('a map type without iteration throws when walked', () => {
+kernelTest('a map type without iteration throws when walked', () => {
   using queue = loadMap('queue');
   assert.throws(() => [...queue.entries()], SystemError);
 });
 
-test('a pin outlives its map’s descriptor and opens as the same map', () => {
+kernelTest('a pin outlives its map’s descriptor and opens as the same map', () => {
   const pin = join(pinDirectory(), 'squares');
   const squares = loadMap('squares');
   squares.update(u32(5), u32(25));
@@ -142,7 +141,7 @@ test('a pin outlives its map’s descriptor and opens as the same map', () => {
   assert.throws(() => BpfMap.openPinned(pin), { code: 'ENOENT' });
 });
 
-test('a closed map throws on every use, and closes again in peace', () => {
+kernelTest('a closed map throws on every use, and closes again in peace', () => {
   const squares = loadMap('squares');
   squares.close();
   squares.close();

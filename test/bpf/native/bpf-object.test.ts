@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LayoutError, SystemError } from '../../../src/errors.ts';
 import { openObject } from '../../../src/native/bpf-object.ts';
-import { compileSample, u32 } from './sample.ts';
+import { compileSample, kernelTest, u32 } from './sample.ts';
 
 const path = compileSample();
 
@@ -52,27 +52,33 @@ test('an object lists its maps and programs before it is loaded', () => {
   assert.equal(object.programs().find(({ name }) => name === 'refused')?.isAutoload, false);
 });
 
-test('a variable set before loading is what the program sees, and its section can be written afterwards', () => {
-  using object = openObject(path);
-  object.setVariable('factor', u32(10));
-  object.setMaxEntries('squares', 32);
-  object.load();
-  using squares = object.map('squares');
-  assert.equal(squares.maxEntries, 32);
-  using answer = object.program('answer');
-  assert.deepEqual(answer.testRun({ context: Buffer.concat([u32(4), u32(0)]) }).context.readUInt32LE(4), 40);
+kernelTest(
+  'a variable set before loading is what the program sees, and its section can be written afterwards',
+  () => {
+    using object = openObject(path);
+    object.setVariable('factor', u32(10));
+    object.setMaxEntries('squares', 32);
+    object.load();
+    using squares = object.map('squares');
+    assert.equal(squares.maxEntries, 32);
+    using answer = object.program('answer');
+    assert.deepEqual(
+      answer.testRun({ context: Buffer.concat([u32(4), u32(0)]) }).context.readUInt32LE(4),
+      40,
+    );
 
-  const { map, offset, size } = object.variable('runs');
-  assert.equal(size, 8);
-  using section = object.map(map);
-  const values = section.lookup(u32(0));
-  assert.equal(values?.readBigUInt64LE(offset), 7n);
-  values.writeBigUInt64LE(100n, offset);
-  section.update(u32(0), values);
-  using grow = object.program('grow');
-  grow.testRun({ data: Buffer.alloc(64) });
-  assert.equal(section.lookup(u32(0))?.readBigUInt64LE(offset), 101n);
-});
+    const { map, offset, size } = object.variable('runs');
+    assert.equal(size, 8);
+    using section = object.map(map);
+    const values = section.lookup(u32(0));
+    assert.equal(values?.readBigUInt64LE(offset), 7n);
+    values.writeBigUInt64LE(100n, offset);
+    section.update(u32(0), values);
+    using grow = object.program('grow');
+    grow.testRun({ data: Buffer.alloc(64) });
+    assert.equal(section.lookup(u32(0))?.readBigUInt64LE(offset), 101n);
+  },
+);
 
 test('a variable takes exactly its size', () => {
   using object = openObject(path);
@@ -80,7 +86,7 @@ test('a variable takes exactly its size', () => {
   assert.throws(() => object.setVariable('nothing', Buffer.alloc(4)), RangeError);
 });
 
-test('a refused program throws the verifier’s log, and nothing is printed', () => {
+kernelTest('a refused program throws the verifier’s log, and nothing is printed', () => {
   using object = openObject(path);
   object.setAutoload('refused', true);
   assert.throws(
@@ -96,7 +102,7 @@ test('a refused program throws the verifier’s log, and nothing is printed', ()
   );
 });
 
-test('a map of another object is used in place of the own one when their sizes agree', () => {
+kernelTest('a map of another object is used in place of the own one when their sizes agree', () => {
   using first = openObject(path);
   first.setMaxEntries('squares', 8);
   first.load();

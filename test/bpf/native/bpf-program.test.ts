@@ -2,10 +2,9 @@
 // Programs: test runs of each type, pins and closing.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { openObject } from '../../../src/native/bpf-object.ts';
 import { BpfProgram } from '../../../src/native/bpf-program.ts';
-import { compileSample, pinDirectory, u32 } from './sample.ts';
+import { compileSample, kernelTest, pinDirectory, u32 } from './sample.ts';
 
 const path = compileSample();
 
@@ -15,7 +14,7 @@ function loadProgram(name: string): BpfProgram {
   return object.program(name);
 }
 
-test('a program tells its name, type and length', () => {
+kernelTest('a program tells its name, type and length', () => {
   using grow = loadProgram('grow');
   assert.equal(grow.name, 'grow');
   assert.equal(grow.type, 'sched_cls');
@@ -24,7 +23,7 @@ test('a program tells its name, type and length', () => {
   assert(grow.verifiedInstructionCount > 10);
 });
 
-test('a classifier’s test run gives its verdict, the packet and the context as it left them', () => {
+kernelTest('a classifier’s test run gives its verdict, the packet and the context as it left them', () => {
   using grow = loadProgram('grow');
   const data = Buffer.alloc(60, 0xaa);
   const context = Buffer.alloc(192);
@@ -36,22 +35,22 @@ test('a classifier’s test run gives its verdict, the packet and the context as
   assert.equal(run.context.readUInt32LE(8), 42);
 });
 
-test('a classifier runs as often as asked', () => {
+kernelTest('a classifier runs as often as asked', () => {
   using grow = loadProgram('grow');
   assert.equal(grow.testRun({ data: Buffer.alloc(60), repeat: 10 }).data.length, 100);
 });
 
-test('a packet that outgrows its room throws ENOSPC', () => {
+kernelTest('a packet that outgrows its room throws ENOSPC', () => {
   using grow = loadProgram('grow');
   assert.throws(() => grow.testRun({ data: Buffer.alloc(60), dataOutSize: 60 }), { code: 'ENOSPC' });
 });
 
-test('an XDP program’s test run gives its verdict', () => {
+kernelTest('an XDP program’s test run gives its verdict', () => {
   using drop = loadProgram('drop');
   assert.equal(drop.testRun({ data: Buffer.alloc(60) }).returnValue, 1);
 });
 
-test('a SYSCALL program answers in its context and leaves the caller’s alone', () => {
+kernelTest('a SYSCALL program answers in its context and leaves the caller’s alone', () => {
   using answer = loadProgram('answer');
   const context = Buffer.concat([u32(21), u32(0)]);
   const run = answer.testRun({ context });
@@ -60,7 +59,7 @@ test('a SYSCALL program answers in its context and leaves the caller’s alone',
   assert.equal(context.readUInt32LE(4), 0);
 });
 
-test('a pinned program opens as the same program', () => {
+kernelTest('a pinned program opens as the same program', () => {
   const pin = join(pinDirectory(), 'drop');
   const drop = loadProgram('drop');
   drop.pin(pin);
@@ -70,7 +69,7 @@ test('a pinned program opens as the same program', () => {
   assert.equal(opened.testRun({ data: Buffer.alloc(60) }).returnValue, 1);
 });
 
-test('a closed program throws on every use, and closes again in peace', () => {
+kernelTest('a closed program throws on every use, and closes again in peace', () => {
   const drop = loadProgram('drop');
   drop.close();
   drop.close();

@@ -8,6 +8,14 @@ import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { isBpf, mountBpf } from '../../../src/native/bpf-filesystem.ts';
+import { missingForBpf } from '../../lib/plane.ts';
+
+const skip = missingForBpf() ?? false;
+
+/** A test that loads programs or makes maps: skipped, with the reason, where the machine does not let it. */
+export function kernelTest(title: string, run: () => void): void {
+  test(title, { skip }, run);
+}
 
 const pinRoot = '/sys/fs/bpf';
 
@@ -45,7 +53,7 @@ export function inNetworkNamespace(file: string, defineTests: () => void): void 
     defineTests();
     return;
   }
-  test(`${basename(file)} passes in a network namespace of its own`, () => {
+  test(`${basename(file)} passes in a network namespace of its own`, { skip }, () => {
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     const env = { ...inherited, BPVS_TEST_NAMESPACE: 'yes' };
     const run = spawnSync('unshare', ['--net', process.execPath, file], {
