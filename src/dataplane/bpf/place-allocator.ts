@@ -4,6 +4,11 @@
 /** Longer than any packet's way through a program: what was given up longer ago is read by no one. */
 const graceMs = 1000;
 
+interface Gap {
+  readonly start: number;
+  readonly end: number;
+}
+
 interface Retired {
   readonly start: number;
   readonly size: number;
@@ -11,15 +16,16 @@ interface Retired {
 }
 
 export class PlaceAllocator {
-  readonly #capacity: number;
   readonly #now: () => number;
-  #end = 0;
+  /** Regions that were given up, by their size: most are taken again as they are. */
   readonly #free = new Map<number, number[]>();
+  /** All other free places, in their order. */
+  #gaps: Gap[];
   #retired: Retired[] = [];
 
   /** @param now milliseconds of a clock that never goes back */
   constructor(capacity: number, now: () => number) {
-    this.#capacity = capacity;
+    this.#gaps = [{ start: 0, end: capacity }];
     this.#now = now;
   }
 
@@ -32,13 +38,11 @@ export class PlaceAllocator {
   /** @returns the first place of a region of that many words, or undefined when there is no room */
   take(words: number): number | undefined {
     const size = PlaceAllocator.roundUp(words);
-    const reused = this.#free.get(size)?.pop();
-    if (reused !== undefined) return reused;
-    if (this.#end + size <= this.#capacity) {
-      this.#end += size;
-      return this.#end - size;
-    }
-    return this.#settle() ? this.#free.get(size)?.pop() : undefined;
+    const found = this.#free.get(size)?.pop() ?? this.#carve(size);
+    if (found !== undefined) return found;
+    this.#settle();
+    this.#merge();
+    return this.#carve(size);
   }
 
   /** Gives a region up; it is taken again only after every packet that may read it has passed. */
@@ -47,30 +51,54 @@ export class PlaceAllocator {
     if (this.#retired.length % 256 === 0) this.#settle();
   }
 
-  /** Takes over the regions that an earlier process gave out; all others below the highest are free. */
+  /** Takes over the regions that an earlier process gave out, before any other is taken; what lies between them is free. */
   adopt(regions: readonly { readonly start: number; readonly words: number }[]): void {
-    const sorted = regions.toSorted((a, b) => a.start - b.start);
-    for (const { start, words } of sorted) {
-      this.#addGap(this.#end, start);
-      this.#end = start + PlaceAllocator.roundUp(words);
+    const capacity = this.#gaps.at(-1)?.end ?? 0;
+    const gaps: Gap[] = [];
+    let end = 0;
+    for (const { start, words } of regions.toSorted((a, b) => a.start - b.start)) {
+      if (start > end) gaps.push({ start: end, end: start });
+      end = start + PlaceAllocator.roundUp(words);
     }
+    if (capacity > end) gaps.push({ start: end, end: capacity });
+    this.#gaps = gaps;
   }
 
-  #addGap(start: number, end: number): void {
-    for (let at = start; at < end; at += 8) this.#addFree(at, 8);
+  /** From the first gap that is large enough. */
+  #carve(size: number): number | undefined {
+    const index = this.#gaps.findIndex(({ start, end }) => end - start >= size);
+    const gap = this.#gaps[index];
+    if (!gap) return undefined;
+    if (gap.end - gap.start === size) this.#gaps.splice(index, 1);
+    else this.#gaps[index] = { start: gap.start + size, end: gap.end };
+    return gap.start;
   }
 
-  #addFree(start: number, size: number): void {
-    const list = this.#free.get(size);
-    if (list) list.push(start);
-    else this.#free.set(size, [start]);
-  }
-
-  #settle(): boolean {
+  /** What was given up has had its grace. */
+  #settle(): void {
     const deadline = this.#now() - graceMs;
     const settled = this.#retired.filter((region) => region.atMs <= deadline);
     this.#retired = this.#retired.filter((region) => region.atMs > deadline);
-    for (const region of settled) this.#addFree(region.start, region.size);
-    return settled.length > 0;
+    for (const { start, size } of settled) {
+      const list = this.#free.get(size);
+      if (list) list.push(start);
+      else this.#free.set(size, [start]);
+    }
+  }
+
+  /** Joins regions that lie side by side, so that larger ones fit where smaller ones were. */
+  #merge(): void {
+    const freed = [...this.#free].flatMap(([size, starts]) =>
+      starts.map((start) => ({ start, end: start + size })),
+    );
+    if (freed.length === 0) return;
+    this.#free.clear();
+    const merged: Gap[] = [];
+    for (const gap of [...this.#gaps, ...freed].sort((a, b) => a.start - b.start)) {
+      const last = merged.at(-1);
+      if (last?.end === gap.start) merged[merged.length - 1] = { start: last.start, end: gap.end };
+      else merged.push(gap);
+    }
+    this.#gaps = merged;
   }
 }
