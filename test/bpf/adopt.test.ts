@@ -28,6 +28,7 @@ import {
 
 const pinDirectory = `/sys/fs/bpf/bpvs-test-${process.pid}`;
 const tiny = { services: 4, destinations: 4, places: 64, connections: 64, halfOpen: 16 };
+const roomy: Partial<BpfOptions> = { pinDirectory, sizes: { ...tiny, places: 4096 } };
 const pinned: Partial<BpfOptions> = { pinDirectory, sizes: tiny };
 
 after(() => {
@@ -41,9 +42,16 @@ function session<T>(use: (plane: TestPlane) => T, options: Partial<BpfOptions> =
 }
 
 /** A first process on a node without pins. */
-function fresh<T>(use: (plane: TestPlane) => T): T {
+function fresh<T>(use: (plane: TestPlane) => T, options = pinned): T {
   if (existsSync(pinDirectory)) removeDataPlane(pinDirectory);
-  return session(use);
+  return session(use, options);
+}
+
+/** Where some new clients go. */
+function targets(plane: TestPlane): string[] {
+  const clients = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => new Talk(plane, { client: `10.3.0.${n}` }).to('S'));
+  plane.advance(60);
+  return [...new Set(clients)].sort();
 }
 
 function addresses(plane: TestPlane): string[] {
@@ -103,6 +111,23 @@ suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false 
       assert.deepEqual(counts(plane), [1, 0]);
       assert.equal(destination(plane).statistics.connections, 1n);
     });
+  });
+
+  test('schedules to a destination that the last one had no time to put into the table', () => {
+    for (const scheduler of ['rr', 'sh'] as const) {
+      fresh((plane) => {
+        const key = plane.serve('tcp', `${virtual}:80`, [`${server}:8080`], { scheduler });
+        const services = plane.plane.programs.maps.get('services');
+        const [entry] = [...services.entries()].map(
+          ([id, value]) => [Buffer.from(id), Buffer.from(value)] as const,
+        );
+        assert.ok(entry);
+        add(plane, key, other);
+        services.update(...entry);
+        assert.deepEqual(targets(plane), [`${server}:8080`]);
+      }, roomy);
+      session((plane) => assert.deepEqual(targets(plane), [`${server}:8080`, `${other}:8080`]), roomy);
+    }
   });
 
   test('gives no new service a part in what a removed one left', () => {

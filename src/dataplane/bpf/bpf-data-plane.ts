@@ -43,6 +43,7 @@ export class BpfDataPlane implements DataPlane {
     this.#services = new ServiceTableMap(programs.maps, virtualFilter, now);
     this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
+    for (const entry of this.#services.entries()) if (mayBeStale(entry)) this.#rewrite(entry);
   }
 
   /** Loads the programs and takes over the virtual services that are pinned. Throws as BpfPrograms.load. */
@@ -103,6 +104,15 @@ export class BpfDataPlane implements DataPlane {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Where there is no room for it, the table that is there goes on: all that it holds is right. */
+  #rewrite(entry: ServiceEntry): void {
+    try {
+      this.#services.write(entry);
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+    }
   }
 
   /** When a table has no room for all of a group, each operation is tried alone, so that only those fail that do not fit. */
@@ -214,6 +224,11 @@ function groups(operations: readonly Operation[]): Operation[][] {
     id = next;
   }
   return all;
+}
+
+/** An earlier process may have ended between writing a destination and the table that holds it. */
+function mayBeStale({ definition, table, slots }: ServiceEntry): boolean {
+  return definition.scheduler !== 'rr' || table?.size !== slots.length;
 }
 
 function keepSlots(entry: ServiceEntry): () => void {
