@@ -222,7 +222,7 @@ struct flow {
 
 /* The bits of virtual_addresses and destination_addresses: a hash of so many bits says which one is an address's. */
 enum filter {
-	FILTER_BITS = 20,
+	FILTER_BITS = 18,
 };
 
 /* A socket of the host and whom it talks to: the virtual address as it asks for it, or the destination as it is

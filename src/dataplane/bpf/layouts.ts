@@ -185,7 +185,7 @@ export const enums = {
   destination_flag: { DESTINATION_AVAILABLE: 1 },
   direction: { DIRECTION_REQUEST: 0, DIRECTION_REPLY: 1 },
   family: { FAMILY_IPV4: 4, FAMILY_IPV6: 6 },
-  filter: { FILTER_BITS: 20 },
+  filter: { FILTER_BITS: 18 },
   hook: { HOOK_INGRESS: 0, HOOK_EGRESS: 1 },
   no_destination: { NO_DESTINATION_REJECT: 0, NO_DESTINATION_DROP: 1 },
   reason: {
