@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The hash that kernel IPVS takes of addresses. */
+/* Hashes of addresses: the one that kernel IPVS takes, and one for the filters. */
 #ifndef BPVS_HASH_H
 #define BPVS_HASH_H
 
@@ -17,6 +17,20 @@ static __always_inline __u32 fold_address(const struct address *address)
 static __always_inline __u32 hash_address(__u32 folded, __u32 bits)
 {
 	return (folded * 0x61C88647U) >> (32 - bits);
+}
+
+/*
+ * A hash whose bits look random also for addresses in a row, which hash_address spreads evenly: two rows of them would
+ * then meet in all bits or in none. The finalizer of MurmurHash3.
+ */
+static __always_inline __u32 mix_address(__u32 folded, __u32 bits)
+{
+	folded ^= folded >> 16;
+	folded *= 0x85ebca6bU;
+	folded ^= folded >> 13;
+	folded *= 0xc2b2ae35U;
+	folded ^= folded >> 16;
+	return folded >> (32 - bits);
 }
 
 #endif

@@ -50,9 +50,11 @@ export class AddressFilter {
   }
 }
 
-/** bpf/lib/hash.h: fold_address, hash_address. */
+/** bpf/lib/hash.h: fold_address, mix_address. */
 function bitOf(address: Address): number {
   const view = new DataView(addressBytes(address).buffer);
   const folded = view.getUint32(0) ^ view.getUint32(4) ^ view.getUint32(8) ^ view.getUint32(12);
-  return Math.imul(folded, 0x61c88647) >>> (32 - enums.filter.FILTER_BITS);
+  const first = Math.imul(folded ^ (folded >>> 16), 0x85ebca6b);
+  const second = Math.imul(first ^ (first >>> 13), 0xc2b2ae35);
+  return (second ^ (second >>> 16)) >>> (32 - enums.filter.FILTER_BITS);
 }
