@@ -17,8 +17,7 @@
 #include "lib/schedule.h"
 #include "lib/stats.h"
 
-/* Parses what is linear, only as far as it may be ours; where that is not enough for the headers, pulls them in once.
- */
+/* Parses what is linear; where that is not enough for the headers, pulls them in once. */
 static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
 					     enum family family, enum hook hook)
 {
@@ -31,8 +30,6 @@ static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct curso
 		cursor->end = (void *)(long)skb->data_end;
 		cursor->at = cursor->start + ETH_HLEN;
 		reason = parse_network(cursor, packet, family, skb->len - ETH_HLEN);
-		if (reason == REASON_TRANSLATED && !may_be_ours(&packet->tuple, hook))
-			return REASON_PASSED_NOT_OURS;
 		if (reason == REASON_TRANSLATED)
 			reason = parse_transport(cursor, packet);
 		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
@@ -76,7 +73,8 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 	return bpf_redirect(skb->ifindex, 0);
 }
 
-/* `family` and `hook` are constants: each pair is a straight path of its own. */
+/* `family` and `hook` are constants: each pair is a straight path of its own, short enough for the instruction cache.
+ */
 static __always_inline int handle(struct __sk_buff *skb, enum family family, enum hook hook)
 {
 	struct packet packet = {};
@@ -131,14 +129,34 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	return forward(skb, &cursor, &packet, connection, &flow, family);
 }
 
+static __noinline int ingress4(struct __sk_buff *skb)
+{
+	return handle(skb, FAMILY_IPV4, HOOK_INGRESS);
+}
+
+static __noinline int ingress6(struct __sk_buff *skb)
+{
+	return handle(skb, FAMILY_IPV6, HOOK_INGRESS);
+}
+
+static __noinline int egress4(struct __sk_buff *skb)
+{
+	return handle(skb, FAMILY_IPV4, HOOK_EGRESS);
+}
+
+static __noinline int egress6(struct __sk_buff *skb)
+{
+	return handle(skb, FAMILY_IPV6, HOOK_EGRESS);
+}
+
 SEC("tc")
 int tc_ingress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return handle(skb, FAMILY_IPV4, HOOK_INGRESS);
+		return is_foreign(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC : ingress4(skb);
 	case bpf_htons(ETH_P_IPV6):
-		return handle(skb, FAMILY_IPV6, HOOK_INGRESS);
+		return is_foreign(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC : ingress6(skb);
 	default:
 		return TC_ACT_UNSPEC;
 	}
@@ -149,9 +167,9 @@ int tc_egress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return handle(skb, FAMILY_IPV4, HOOK_EGRESS);
+		return is_foreign(skb, FAMILY_IPV4, HOOK_EGRESS) ? TC_ACT_UNSPEC : egress4(skb);
 	case bpf_htons(ETH_P_IPV6):
-		return handle(skb, FAMILY_IPV6, HOOK_EGRESS);
+		return is_foreign(skb, FAMILY_IPV6, HOOK_EGRESS) ? TC_ACT_UNSPEC : egress6(skb);
 	default:
 		return TC_ACT_UNSPEC;
 	}

@@ -1,24 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Which packets may be ours at all, told by one bit: most that pass a device are not, and should cost next to nothing.
- */
+/* Which packets are none of ours, told by one bit: most that pass a device are not, and should cost next to nothing. */
 #ifndef BPVS_FILTER_H
 #define BPVS_FILTER_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <bpf/bpf_helpers.h>
 #include "hash.h"
 #include "maps.h"
-#include "parse.h"
 
-/* A request goes to a virtual address, as does a hairpin's reply; any other reply comes from a destination. */
-static __always_inline int may_be_ours(const struct tuple *tuple, enum hook hook)
+/*
+ * A request goes to a virtual address, as does a hairpin's reply; any other reply comes from a destination. A packet
+ * whose addresses cannot be read yet may be anyone's.
+ */
+static __always_inline int is_foreign(const struct __sk_buff *skb, enum family family, enum hook hook)
 {
-	__u32 bit = mix_address(fold_address(hook == HOOK_INGRESS ? &tuple->destination : &tuple->source), FILTER_BITS);
-	__u32 index = bit / 64;
-	const __u64 *word = hook == HOOK_INGRESS ? bpf_map_lookup_elem(&virtual_addresses, &index)
-						 : bpf_map_lookup_elem(&destination_addresses, &index);
+	void *network = (void *)(long)skb->data + ETH_HLEN, *end = (void *)(long)skb->data_end;
+	const struct iphdr *ip = network;
+	const struct ipv6hdr *ip6 = network;
+	struct address address = {};
+	const __u64 *word;
+	__u32 bit, index;
 
-	return word && *word >> bit % 64 & 1;
+	if (family == FAMILY_IPV4) {
+		if ((void *)(ip + 1) > end)
+			return 0;
+		address.words[0] = hook == HOOK_INGRESS ? ip->daddr : ip->saddr;
+	} else {
+		if ((void *)(ip6 + 1) > end)
+			return 0;
+		__builtin_memcpy(&address, hook == HOOK_INGRESS ? &ip6->daddr : &ip6->saddr, sizeof(address));
+	}
+	bit = mix_address(fold_address(&address), FILTER_BITS);
+	index = bit / 64;
+	word = hook == HOOK_INGRESS ? bpf_map_lookup_elem(&virtual_addresses, &index)
+				    : bpf_map_lookup_elem(&destination_addresses, &index);
+	return word && !(*word >> bit % 64 & 1);
 }
 
 #endif
