@@ -5,10 +5,9 @@ import { dump } from 'js-yaml';
 import { formatSave } from '../../cli/format-save.ts';
 import { InputError } from '../../errors.ts';
 import { ManifestStore, type Scan } from '../../kube/manifest-store.ts';
-import { formatAddressPort } from '../../model/address.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
-import type { DesiredState } from '../../plan/desired-state.ts';
 import { plan } from '../../plan/plan.ts';
+import { remarks } from '../remarks.ts';
 
 /** Where a command writes; each call is a piece of text with its line ends. */
 export interface CommandOutput {
@@ -87,15 +86,4 @@ async function read(directory: string): Promise<Scan> {
       cause: error,
     });
   }
-}
-
-/** One line for each thing that its author would want to know of. */
-function remarks(desired: DesiredState): readonly string[] {
-  return [
-    ...desired.conflicts.map(
-      ({ virtualService: { protocol, address, port }, winner, loser }) =>
-        `Service ${loser}: ${formatAddressPort(address, port)}/${protocol} already belongs to ${winner}`,
-    ),
-    ...desired.warnings.map(({ service, message }) => `Service ${service}: ${message}`),
-  ];
 }
