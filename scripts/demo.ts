@@ -16,6 +16,11 @@ const requests = 30;
 const families = ['v4', 'v6'] as const;
 const bpvsadm = fileURLToPath(new URL('../src/cli/bpvsadm.ts', import.meta.url));
 
+process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(1); // nobody reads on
+});
+
 const missing = missingForLab();
 if (missing !== undefined) {
   console.error(`demo: ${missing}`);

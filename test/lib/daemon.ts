@@ -6,23 +6,36 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { findCgroupRoot } from '../../src/agent/cgroup.ts';
 import { removeDataPlane } from '../../src/dataplane/bpf/cleanup.ts';
 import type { CommandResult } from './command.ts';
 import { Host, type Node } from './host.ts';
 import type { Lab } from './lab.ts';
+import { disown, own, type Removal } from './owned.ts';
 
 const bpvs = fileURLToPath(new URL('../../src/agent/bpvs.ts', import.meta.url));
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** What a node has for itself; lasts from one daemon to the next. Disposing of it cleans all of it up. */
-export class NodeAgent implements AsyncDisposable {
+/** What a node's daemon has on the machine. */
+interface Traces {
+  readonly pinDirectory: string;
+  readonly cgroup: string;
+  readonly manifests: string;
+}
+
+/**
+ * What a node has for itself; lasts from one daemon to the next. Disposing of it cleans all of it up, and so does the end of
+ * this process, after that of the lab, which ends what runs in it.
+ */
+export class NodeAgent implements AsyncDisposable, Traces {
   readonly node: Node;
   readonly pinDirectory: string;
   readonly cgroup: string;
   readonly manifests: string;
+  readonly #removal: Removal;
   #child: ChildProcessWithoutNullStreams | undefined;
   #log = '';
 
@@ -31,6 +44,13 @@ export class NodeAgent implements AsyncDisposable {
     this.pinDirectory = `/sys/fs/bpf/bpvs-${lab.name}-${node.name}`;
     this.cgroup = `${findCgroupRoot()}/bpvs-${lab.name}-${node.name}`;
     this.manifests = mkdtempSync(join(tmpdir(), `bpvs-${lab.name}-`));
+    const { pinDirectory, cgroup, manifests } = this;
+    this.#removal = {
+      module: import.meta.url,
+      call: 'removeTraces',
+      argument: { pinDirectory, cgroup, manifests } satisfies Traces,
+    };
+    own(this.#removal);
     if (existsSync(this.pinDirectory)) removeDataPlane(this.pinDirectory); // of a test that was killed
     mkdirSync(this.cgroup, { recursive: true });
   }
@@ -111,13 +131,27 @@ export class NodeAgent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop('SIGKILL');
     await this.command('cleanup');
-    rmSync(this.manifests, { recursive: true, force: true });
-    if (existsSync(this.cgroup)) rmdirSync(this.cgroup);
+    await removeTraces(this);
+    disown(this.#removal);
   }
 
   #options(more: readonly string[]): readonly string[] {
     const own = ['--manifests', this.manifests, '--node', this.node.name, '--pin-dir', this.pinDirectory];
     return more.includes('--cgroup') ? [...own, ...more] : [...own, '--cgroup', this.cgroup, ...more];
+  }
+}
+
+/** Removes what a daemon that has ended left behind. A control group can go only when its processes, ended by now, are gone. */
+export async function removeTraces({ pinDirectory, cgroup, manifests }: Traces): Promise<void> {
+  rmSync(manifests, { recursive: true, force: true });
+  if (existsSync(pinDirectory)) removeDataPlane(pinDirectory);
+  for (let tries = 200; existsSync(cgroup); tries--) {
+    try {
+      rmdirSync(cgroup);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || tries === 0) throw error;
+      await setTimeout(10);
+    }
   }
 }
 

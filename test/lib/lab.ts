@@ -9,7 +9,7 @@ import { attachPod, detachPod, type PodNetwork, pluginFolder, pluginNames, type 
 import { mustRun, runCommand } from './command.ts';
 import { Host, type HostRecord, Node, type NodeRecord, Pod, type PodRecord } from './host.ts';
 import { kernelSettings, machineCommands, segmentCommands } from './lab-layout.ts';
-import { disown, own } from './lab-owner.ts';
+import { disown, own, type Removal } from './owned.ts';
 
 export interface LabOptions {
   /** Prefix of every namespace; labs of different names do not touch each other. Letters, digits and dashes. */
@@ -77,12 +77,12 @@ export class Lab {
   static async create(options: LabOptions): Promise<Lab> {
     const missing = missingForLab();
     if (missing) throw new EnvironmentError(`Expected a machine that can hold a lab but ${missing}`);
-    own(checkedName(options.name));
+    own(removalOf(checkedName(options.name)));
     try {
       return new Lab(await setup({ cni: 'ptp', podsPerNode: 3, ...options }));
     } catch (error) {
       await removeLab(options.name);
-      disown(options.name);
+      disown(removalOf(options.name));
       throw error;
     }
   }
@@ -126,13 +126,13 @@ export class Lab {
 
   /** Leaves the lab standing when this process ends. */
   keep(): void {
-    disown(this.name);
+    disown(removalOf(this.name));
   }
 
   /** Kills every process in the lab and removes all of it. Idempotent. */
   async teardown(): Promise<void> {
     await removeLab(this.name);
-    disown(this.name);
+    disown(removalOf(this.name));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -201,6 +201,10 @@ export async function removeLab(name: string): Promise<void> {
     await ip(['-force'], namespaces.map((each) => `netns del ${name}-${each}`).join('\n'));
   }
   await rm(`${stateFolder}/${name}`, { recursive: true, force: true });
+}
+
+function removalOf(name: string): Removal {
+  return { module: import.meta.url, call: 'removeLab', argument: name };
 }
 
 /** A pod that its plugin cannot detach goes with its namespace; that is worth a line, not a failed teardown. */
