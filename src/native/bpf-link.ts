@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { SystemError } from '../errors.ts';
 import { addon, type NativeLink } from './addon.ts';
 import type { BpfProgram } from './bpf-program.ts';
+import { Descriptor } from './descriptor.ts';
 
 export type Direction = 'ingress' | 'egress';
 
@@ -37,13 +38,7 @@ export interface BpfLinkInfo {
  * An attachment that lasts until its last descriptor and pin are gone. All methods throw SystemError (EBADF after close;
  * ENOLINK once the device is gone).
  */
-export class BpfLink implements Disposable {
-  readonly #native: NativeLink;
-
-  private constructor(native: NativeLink) {
-    this.#native = native;
-  }
-
+export class BpfLink extends Descriptor<NativeLink> {
   static openPinned(path: string): BpfLink {
     return new BpfLink(addon.openPinnedLink(path));
   }
@@ -80,16 +75,16 @@ export class BpfLink implements Disposable {
 
   /** Puts another program of the same type in its place, without a packet in between that meets none. */
   update(program: BpfProgram): void {
-    this.#native.update(program.native);
+    this.native.update(program.native);
   }
 
   /** Detaches at once, whoever else holds the link; it stays as an empty shell. */
   detach(): void {
-    this.#native.detach();
+    this.native.detach();
   }
 
   info(): BpfLinkInfo {
-    const { id, type, programId, ifindex, deviceAttachType, cgroupAttachType } = this.#native.info();
+    const { id, type, programId, ifindex, deviceAttachType, cgroupAttachType } = this.native.info();
     const common = { id, type: linkTypes.get(type) ?? String(type), programId };
     switch (common.type) {
       case 'tcx':
@@ -102,20 +97,6 @@ export class BpfLink implements Disposable {
       default:
         return common;
     }
-  }
-
-  /** Pins it in a BPF file system; the pin outlives the process. Throws SystemError: EEXIST, EPERM (no such file system). */
-  pin(path: string): void {
-    this.#native.pin(path);
-  }
-
-  /** Frees the descriptor; without a pin this detaches. Idempotent. */
-  close(): void {
-    this.#native.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
 

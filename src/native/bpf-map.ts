@@ -3,6 +3,7 @@
 import { unlinkSync } from 'node:fs';
 import { SystemError } from '../errors.ts';
 import { addon, type NativeMap } from './addon.ts';
+import { Descriptor } from './descriptor.ts';
 
 /** Flags of update: BPF_ANY, BPF_NOEXIST, BPF_EXIST. */
 export const updateFlags = { any: 0, noExist: 1, exist: 2 } as const;
@@ -26,7 +27,7 @@ export function possibleCpus(): number {
  * An open map. All methods throw SystemError (EBADF after close). A wrong length of a key or value is a TypeError.
  * The value of a per-CPU map is one value a possible CPU, each rounded up to 8 bytes: `crossingSize` bytes altogether.
  */
-export class BpfMap implements Disposable {
+export class BpfMap extends Descriptor<NativeMap> {
   readonly id: number;
   /** At most 15 characters: the kernel cuts longer names. */
   readonly name: string;
@@ -37,12 +38,11 @@ export class BpfMap implements Disposable {
   readonly crossingSize: number;
   readonly maxEntries: number;
   readonly flags: number;
-  readonly #native: NativeMap;
 
   /** Takes over a handle of the addon; elsewhere use openPinned and BpfObject.map. */
   constructor(native: NativeMap) {
+    super(native);
     const info = native.info();
-    this.#native = native;
     this.id = info.id;
     this.name = info.name;
     this.type = info.type;
@@ -57,42 +57,37 @@ export class BpfMap implements Disposable {
     return new BpfMap(addon.openPinnedMap(path));
   }
 
-  /** The addon's handle, for the classes of this folder. */
-  get native(): NativeMap {
-    return this.#native;
-  }
-
   /** The descriptor, valid until close: the value of a map of maps. */
   get fd(): number {
-    return this.#native.fd;
+    return this.native.fd;
   }
 
   lookup(key: Uint8Array): Buffer | undefined {
-    return this.#native.lookup(key);
+    return this.native.lookup(key);
   }
 
   update(key: Uint8Array, value: Uint8Array, flags: number = updateFlags.any): void {
-    this.#native.update(key, value, flags);
+    this.native.update(key, value, flags);
   }
 
   /** @returns whether the key was there. */
   delete(key: Uint8Array): boolean {
-    return this.#native.delete(key);
+    return this.native.delete(key);
   }
 
   /** One crossing for `count` elements laid end to end. @returns how many the kernel took: all, or it throws. */
   updateBatch(keys: Uint8Array, values: Uint8Array, count: number, flags: number = updateFlags.any): number {
-    return this.#native.updateBatch(keys, values, count, flags);
+    return this.native.updateBatch(keys, values, count, flags);
   }
 
   /** Deletes in one crossing. @returns how many were deleted; fewer than `count` when it met a key that is not there. */
   deleteBatch(keys: Uint8Array, count: number): number {
-    return this.#native.deleteBatch(keys, count);
+    return this.native.deleteBatch(keys, count);
   }
 
   /** The key after `previous` in the kernel's order; without `previous` the first one. */
   nextKey(previous?: Uint8Array): Buffer | undefined {
-    return this.#native.nextKey(previous);
+    return this.native.nextKey(previous);
   }
 
   /**
@@ -125,20 +120,6 @@ export class BpfMap implements Disposable {
     for (const [key] of this.entries()) yield key;
   }
 
-  /** Pins it in a BPF file system; the pin outlives the process. Throws SystemError: EEXIST, EPERM (no such file system). */
-  pin(path: string): void {
-    this.#native.pin(path);
-  }
-
-  /** Frees the descriptor. Idempotent. */
-  close(): void {
-    this.#native.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   *#batches(): Generator<MapChunk> {
     let count = Math.min(this.maxEntries, Math.ceil(chunkBytes / (this.keySize + this.crossingSize)));
     let place: Buffer | undefined;
@@ -164,7 +145,7 @@ export class BpfMap implements Disposable {
   /** Undefined when one bucket of the hash has more elements than were asked for. */
   #lookupBatch(place: Buffer | undefined, count: number): ReturnType<NativeMap['lookupBatch']> | undefined {
     try {
-      return this.#native.lookupBatch(place, count);
+      return this.native.lookupBatch(place, count);
     } catch (error) {
       if (error instanceof SystemError && error.code === 'ENOSPC') return undefined;
       throw error;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A loaded BPF program.
 import { addon, type NativeProgram } from './addon.ts';
+import { Descriptor } from './descriptor.ts';
 
 export interface TestRun {
   /** The packet, from its Ethernet header on. Not for SYSCALL programs. */
@@ -26,7 +27,7 @@ export interface TestRunResult {
 }
 
 /** An open program. All methods throw SystemError (EBADF after close). */
-export class BpfProgram implements Disposable {
+export class BpfProgram extends Descriptor<NativeProgram> {
   readonly id: number;
   /** At most 15 characters: the kernel cuts longer names. */
   readonly name: string;
@@ -38,12 +39,11 @@ export class BpfProgram implements Disposable {
   readonly instructionCount: number;
   /** How many instructions the verifier walked; 0 before Linux 5.16. */
   readonly verifiedInstructionCount: number;
-  readonly #native: NativeProgram;
 
   /** Takes over a handle of the addon; elsewhere use openPinned and BpfObject.program. */
   constructor(native: NativeProgram) {
+    super(native);
     const info = native.info();
-    this.#native = native;
     this.id = info.id;
     this.name = info.name;
     this.type = info.type;
@@ -56,14 +56,9 @@ export class BpfProgram implements Disposable {
     return new BpfProgram(addon.openPinnedProgram(path));
   }
 
-  /** The addon's handle, for the classes of this folder. */
-  get native(): NativeProgram {
-    return this.#native;
-  }
-
   /** The descriptor, valid until close: the value of a program array. */
   get fd(): number {
-    return this.#native.fd;
+    return this.native.fd;
   }
 
   /** Runs it in the kernel without a device. Source: BPF_PROG_TEST_RUN. */
@@ -71,25 +66,11 @@ export class BpfProgram implements Disposable {
     return this.type === 'syscall' ? this.#runSyscall(run) : this.#runPacket(run);
   }
 
-  /** Pins it in a BPF file system; the pin outlives the process. Throws SystemError: EEXIST, EPERM (no such file system). */
-  pin(path: string): void {
-    this.#native.pin(path);
-  }
-
-  /** Frees the descriptor. Idempotent. */
-  close(): void {
-    this.#native.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   #runPacket(run: TestRun): TestRunResult {
     const { data, context, repeat = 1, flags = 0 } = run;
     const dataOutSize = run.dataOutSize ?? (data === undefined ? 0 : data.length + 512);
     const contextOutSize = run.contextOutSize ?? context?.length ?? 0;
-    const result = this.#native.testRun(data, context, repeat, flags, dataOutSize, contextOutSize);
+    const result = this.native.testRun(data, context, repeat, flags, dataOutSize, contextOutSize);
     return {
       returnValue: result.returnValue,
       durationNs: result.durationNs,
@@ -101,7 +82,7 @@ export class BpfProgram implements Disposable {
   /** A SYSCALL program writes its answer over its argument, and takes nothing else. */
   #runSyscall({ context }: TestRun): TestRunResult {
     const answer = Buffer.from(context ?? []);
-    const { returnValue, durationNs, data } = this.#native.testRun(undefined, answer, 0, 0, 0, 0);
+    const { returnValue, durationNs, data } = this.native.testRun(undefined, answer, 0, 0, 0, 0);
     return { returnValue, durationNs, data, context: answer };
   }
 }

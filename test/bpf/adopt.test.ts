@@ -58,6 +58,14 @@ function addresses(plane: TestPlane): string[] {
   return plane.plane.services().flatMap(({ destinations }) => destinations.map(({ address }) => address));
 }
 
+function writeLayoutVersion(plane: TestPlane, version: bigint): void {
+  const settings = plane.plane.programs.maps.get('settings');
+  const value = settings.lookup(onlyKey);
+  assert.ok(value);
+  value.writeBigUInt64LE(version, layouts.settings.fields.abi_version.offset);
+  settings.update(onlyKey, value);
+}
+
 suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false }, () => {
   test('finds services, destinations in their order, connections and counters as they were', () => {
     const before = fresh((plane) => {
@@ -160,13 +168,7 @@ suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false 
   });
 
   test('refuses maps of another layout, and names the remedy', () => {
-    fresh((plane) => {
-      const settings = plane.plane.programs.maps.get('settings');
-      const value = settings.lookup(onlyKey);
-      assert.ok(value);
-      value.writeBigUInt64LE(999n, layouts.settings.fields.abi_version.offset);
-      settings.update(onlyKey, value);
-    });
+    fresh((plane) => writeLayoutVersion(plane, 999n));
     assert.throws(
       () => session(() => {}),
       (error) => {
@@ -183,13 +185,7 @@ suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false 
   });
 
   test('refuses maps of a layout that lacks one of its own as it refuses any other layout', () => {
-    fresh((plane) => {
-      const settings = plane.plane.programs.maps.get('settings');
-      const value = settings.lookup(onlyKey);
-      assert.ok(value);
-      value.writeBigUInt64LE(0n, layouts.settings.fields.abi_version.offset);
-      settings.update(onlyKey, value);
-    });
+    fresh((plane) => writeLayoutVersion(plane, 0n));
     unlinkSync(`${pinDirectory}/maps/destination_loads`);
     assert.throws(() => session(() => {}), LayoutError);
     removeDataPlane(pinDirectory);

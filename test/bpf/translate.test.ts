@@ -39,6 +39,15 @@ const rows: readonly Row[] = [
 
 const payload = new TextEncoder().encode('the quick brown fox');
 
+const query: PacketDescription = {
+  source: '10.244.1.10',
+  sourcePort: 40000,
+  destination: '10.96.0.10',
+  destinationPort: 53,
+  protocol: 'udp',
+  payload,
+};
+
 function assertPacket(actual: Uint8Array, expected: PacketDescription): void {
   const wanted = buildPacket(expected);
   assert.equal(printPacket(actual), printPacket(wanted));
@@ -217,15 +226,7 @@ suite('packets of a virtual service', { skip: missingForBpf() ?? false }, () => 
   test('v4 udp masq: IP options → stay, and the ports behind them are rewritten', () => {
     using plane = new TestPlane();
     plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-    const request: PacketDescription = {
-      source: '10.244.1.10',
-      sourcePort: 40000,
-      destination: '10.96.0.10',
-      destinationPort: 53,
-      protocol: 'udp',
-      payload,
-      options: Uint8Array.of(148, 4, 0, 0, 1, 1, 1, 0),
-    };
+    const request = { ...query, options: Uint8Array.of(148, 4, 0, 0, 1, 1, 1, 0) };
     assertPacket(plane.ingress(buildPacket(request)).packet, {
       ...request,
       destination: '10.244.2.20',
@@ -236,15 +237,7 @@ suite('packets of a virtual service', { skip: missingForBpf() ?? false }, () => 
   test('v4 udp: a fragment → untouched and counted', () => {
     using plane = new TestPlane();
     plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-    const request: PacketDescription = {
-      source: '10.244.1.10',
-      sourcePort: 40000,
-      destination: '10.96.0.10',
-      destinationPort: 53,
-      protocol: 'udp',
-      payload,
-      fragment: 0x2000,
-    };
+    const request = { ...query, fragment: 0x2000 };
     assertPacket(plane.ingress(buildPacket(request)).packet, request);
     assert.equal(plane.reason('passed_fragment'), 1n);
   });
