@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The connection table: finding, opening, ageing and removing entries. */
+/* The connection table: filling, ageing and removing entries. */
 #ifndef BPVS_CONN_H
 #define BPVS_CONN_H
 
@@ -9,80 +9,12 @@
 #include <bpf/bpf_helpers.h>
 #include "clock.h"
 #include "config.h"
+#include "flow.h"
 #include "maps.h"
 #include "parse.h"
 #include "stats.h"
 #include "tcp.h"
 #include "traffic.h"
-
-static __always_inline void flow_key4_of(struct flow_key4 *key, const struct tuple *tuple)
-{
-	*key = (struct flow_key4){
-		.source = tuple->source.words[0],
-		.destination = tuple->destination.words[0],
-		.source_port = tuple->source_port,
-		.destination_port = tuple->destination_port,
-		.protocol = tuple->protocol,
-		.hook = tuple->hook,
-	};
-}
-
-static __always_inline void flow_key6_of(struct flow_key6 *key, const struct tuple *tuple)
-{
-	*key = (struct flow_key6){
-		.source = tuple->source,
-		.destination = tuple->destination,
-		.source_port = tuple->source_port,
-		.destination_port = tuple->destination_port,
-		.protocol = tuple->protocol,
-		.hook = tuple->hook,
-	};
-}
-
-static __always_inline struct flow *find_flow(const struct tuple *tuple)
-{
-	if (tuple->family == FAMILY_IPV4) {
-		struct flow_key4 key;
-
-		flow_key4_of(&key, tuple);
-		return bpf_map_lookup_elem(&flows4, &key);
-	} else {
-		struct flow_key6 key;
-
-		flow_key6_of(&key, tuple);
-		return bpf_map_lookup_elem(&flows6, &key);
-	}
-}
-
-static __always_inline long insert_flow(const struct tuple *tuple, const struct flow *flow)
-{
-	if (tuple->family == FAMILY_IPV4) {
-		struct flow_key4 key;
-
-		flow_key4_of(&key, tuple);
-		return bpf_map_update_elem(&flows4, &key, flow, BPF_NOEXIST);
-	} else {
-		struct flow_key6 key;
-
-		flow_key6_of(&key, tuple);
-		return bpf_map_update_elem(&flows6, &key, flow, BPF_NOEXIST);
-	}
-}
-
-static __always_inline void delete_flow(const struct tuple *tuple)
-{
-	if (tuple->family == FAMILY_IPV4) {
-		struct flow_key4 key;
-
-		flow_key4_of(&key, tuple);
-		bpf_map_delete_elem(&flows4, &key);
-	} else {
-		struct flow_key6 key;
-
-		flow_key6_of(&key, tuple);
-		bpf_map_delete_elem(&flows6, &key);
-	}
-}
 
 static __always_inline enum family family_of(const struct connection *connection)
 {
