@@ -291,7 +291,10 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     for (const pinDirectory of ['/tmp/bpvs-pins', '/nowhere/bpvs']) {
       const other = await run('--pin-dir', pinDirectory);
       assert.equal(other.code, 3);
-      assert.match(other.lastLine ?? '', /is in another file system\).*`mount -t bpf bpf \/sys\/fs\/bpf`/);
+      assert.match(
+        other.lastLine ?? '',
+        /is in another file system\).*`mount -t bpf -o mode=0700 bpf \/sys\/fs\/bpf`/,
+      );
       assert.equal(existsSync(pinDirectory), false);
     }
     const none = await agent.command('status');

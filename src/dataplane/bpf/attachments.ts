@@ -12,6 +12,7 @@ import {
 } from '../../native/bpf-link.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
+import { pinExists } from './pin-directory.ts';
 import { pinnedPrograms, programPin } from './program-pins.ts';
 
 /** tcx links since Linux 6.6, else classifiers of a clsact qdisc; `auto` finds out. */
@@ -228,7 +229,7 @@ function adoptLink(path: string, program: BpfProgram, ifindex: number | undefine
 
 function linkPins(pinDirectory: string): readonly string[] {
   const folder = `${pinDirectory}/links`;
-  return existsSync(folder) ? readdirSync(folder) : [];
+  return pinExists(folder) ? readdirSync(folder) : [];
 }
 
 /** Detaches at once, even if someone else holds the link. @returns whether it was there */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The maps that programs and user space share: their names, their pins, their sizes.
-import { existsSync } from 'node:fs';
 import { EnvironmentError, LayoutError } from '../../errors.ts';
 import { BpfMap } from '../../native/bpf-map.ts';
 import { enums, layouts } from './layouts.ts';
 import type { TableSizes } from './options.ts';
+import { pinExists } from './pin-directory.ts';
 import { decode } from './struct.ts';
 
 /** Every map of bpf/lib/maps.h, with the number of its entries. */
@@ -21,14 +21,15 @@ const entriesOf = {
   free_connections: (sizes) => sizes.connections,
   flows4: (sizes) => 2 * sizes.connections,
   flows6: (sizes) => 2 * sizes.connections,
-  sockets: (sizes) => sizes.halfOpen,
+  sockets: (sizes) => sizes.connections,
   half_open: (sizes) => sizes.halfOpen,
   virtual_addresses: () => 0,
   destination_addresses: () => 0,
   reasons: () => enums.reason.REASON_COUNT,
   settings: () => 1,
   shared: () => 1,
-  connected_sockets: () => 0,
+  socket_connections: () => 0,
+  bridge_ports: () => 0,
   sweepers: () => 1,
 } as const satisfies Record<string, (sizes: TableSizes) => number>;
 
@@ -58,10 +59,11 @@ export class BpfMaps implements Disposable {
 
   /**
    * Opens the maps pinned under a folder.
-   * Throws EnvironmentError where there are none, LayoutError where another version made them.
+   * Throws EnvironmentError where there are none, LayoutError where another version made them, SystemError (EACCES, EPERM:
+   * this process may not look).
    */
   static openPinned(pinDirectory: string): BpfMaps {
-    if (!existsSync(mapPin(pinDirectory, 'settings'))) {
+    if (!pinExists(mapPin(pinDirectory, 'settings'))) {
       throw new EnvironmentError(
         `No virtual services are pinned at ${pinDirectory}: \`bpvs run\` puts them there`,
       );

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading the programs over their maps: new ones on a fresh node, the pinned ones of an earlier process otherwise.
-import { existsSync, mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
-import { isBpf, mountBpf } from '../../native/bpf-filesystem.ts';
 import { type BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
@@ -12,6 +10,7 @@ import { netnsCookie } from '../../native/namespace.ts';
 import { BpfMaps, entriesFor, type MapName, mapNames, mapPin } from './bpf-maps.ts';
 import { layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
+import { preparePins, requireRights } from './pin-directory.ts';
 import { noPacket } from './program-pins.ts';
 import type { StructLayout } from './struct.ts';
 
@@ -39,10 +38,11 @@ export class BpfPrograms implements Disposable {
 
   /**
    * Loads the programs in the network namespace of the calling thread, whose sockets count as the host's.
-   * Throws SystemError with the verifier's log, LayoutError, EnvironmentError.
+   * Throws SystemError with the verifier's log, LayoutError, EnvironmentError, InputError.
    */
   static load(options: BpfOptions): BpfPrograms {
     const { pinDirectory } = options;
+    requireRights();
     if (pinDirectory !== undefined) preparePins(pinDirectory);
     const isAdopted = pinDirectory !== undefined && existsSync(mapPin(pinDirectory, 'settings'));
     const maps = new Map<MapName, BpfMap>();
@@ -84,23 +84,6 @@ export class BpfPrograms implements Disposable {
   }
 }
 
-function preparePins(pinDirectory: string): void {
-  let present = pinDirectory;
-  while (!existsSync(present)) present = dirname(present);
-  try {
-    if (present === '/sys/fs/bpf' && !isBpf(present)) mountBpf(present);
-    if (!isBpf(present)) throw new Error(`${present} is in another file system`);
-    for (const folder of ['maps', 'programs', 'links'])
-      mkdirSync(`${pinDirectory}/${folder}`, { recursive: true });
-  } catch (error) {
-    throw new EnvironmentError(
-      `${pinDirectory} cannot hold the pins of maps and programs (${reasonOf(error)}): a BPF file system is needed there, ` +
-        `\`mount -t bpf bpf /sys/fs/bpf\` as root makes one`,
-      { cause: error },
-    );
-  }
-}
-
 /** `settings` comes last: where it is pinned, all are. What a process left that was ended in between is nobody's. */
 function pinMaps(maps: ReadonlyMap<MapName, BpfMap>, pinDirectory: string): void {
   for (const name of [...mapNames.filter((each) => each !== 'settings'), 'settings'] as const) {
@@ -108,10 +91,6 @@ function pinMaps(maps: ReadonlyMap<MapName, BpfMap>, pinDirectory: string): void
     if (existsSync(path)) unpin(path);
     maps.get(name)?.pin(path);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Maps that `maps` has already are shared, the others are made and added to it. */
@@ -171,14 +150,9 @@ function checkLayouts(object: BpfObject): void {
 }
 
 function explainLoadError(error: unknown): unknown {
-  if (!(error instanceof SystemError)) return error;
-  if (error.code === 'EPERM' || error.code === 'EACCES') {
-    if (process.getuid?.() !== 0) {
-      return new EnvironmentError(
-        `Loading BPF programs needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: ${error.message}`,
-        { cause: error },
-      );
-    }
-  }
-  return error;
+  if (!(error instanceof SystemError && ['ENOMEM', 'E2BIG'].includes(error.code))) return error;
+  return new EnvironmentError(
+    `The kernel has no memory for the maps, a lower --max-connections needs less: ${error.message}`,
+    { cause: error },
+  );
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Taking the data plane away: attachments first, maps last.
-import { existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { listLinks } from '../../native/netlink.ts';
 import { detachClassifiers, detachLinks } from './attachments.ts';
+import { pinExists } from './pin-directory.ts';
 
 /** What {@link removeDataPlane} found and removed. */
 export interface Removed {
@@ -27,7 +28,7 @@ export function removeDataPlane(pinDirectory: string): Removed {
 }
 
 function removePins(folder: string): number {
-  if (!existsSync(folder)) return 0;
+  if (!pinExists(folder)) return 0;
   const names = readdirSync(folder);
   for (const name of names) unlinkSync(`${folder}/${name}`);
   return names.length;
@@ -35,5 +36,5 @@ function removePins(folder: string): number {
 
 /** What others put there stays, and the folder with it. */
 function removeFolder(path: string): void {
-  if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
+  if (pinExists(path) && readdirSync(path).length === 0) rmdirSync(path);
 }
