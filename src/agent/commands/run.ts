@@ -26,6 +26,10 @@ interface RunOptions {
   readonly udpTimeout: number;
 }
 
+/** The most is what one walk of a program through a table can do: BPF_MAX_LOOPS of include/linux/bpf.h. */
+const minConnections = 1024;
+const maxConnections = 8_388_608;
+
 /** Runs until SIGTERM or SIGINT, which leave data plane and attachments in place. */
 export function runCommand(io: CommandOutput): Command {
   const { tcpSeconds, tcpFinSeconds, udpSeconds } = defaultTimeouts;
@@ -52,13 +56,13 @@ export function runCommand(io: CommandOutput): Command {
     )
     .option(
       '--max-connections <n>',
-      'connections that fit, fixed when the maps are first made',
-      wholeNumber,
+      `connections that fit, ${minConnections} to ${maxConnections}, fixed when the maps are first made`,
+      (text) => wholeNumber(text, minConnections, maxConnections),
       defaultSizes.connections,
     )
-    .option('--tcp-timeout <seconds>', 'idle established TCP connections', wholeNumber, tcpSeconds)
-    .option('--tcpfin-timeout <seconds>', 'TCP connections after a FIN', wholeNumber, tcpFinSeconds)
-    .option('--udp-timeout <seconds>', 'idle UDP connections', wholeNumber, udpSeconds)
+    .option('--tcp-timeout <seconds>', 'idle established TCP connections', seconds, tcpSeconds)
+    .option('--tcpfin-timeout <seconds>', 'TCP connections after a FIN', seconds, tcpFinSeconds)
+    .option('--udp-timeout <seconds>', 'idle UDP connections', seconds, udpSeconds)
     .action((options: RunOptions) => run(daemonOptions(options), io));
 }
 
@@ -102,8 +106,12 @@ function sizesFor(connections: number): TableSizes {
   return { ...defaultSizes, connections, halfOpen: 2 ** Math.max(0, Math.floor(Math.log2(connections / 4))) };
 }
 
-function wholeNumber(text: string): number {
+function seconds(text: string): number {
+  return wholeNumber(text, 1, 0x7fff_ffff);
+}
+
+function wholeNumber(text: string, lowest: number, highest: number): number {
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= 0x7fffffff) return value;
-  throw new InvalidArgumentError('Expected a whole number from 1 to 2147483647.');
+  if (/^\d+$/.test(text) && value >= lowest && value <= highest) return value;
+  throw new InvalidArgumentError(`Expected a whole number from ${lowest} to ${highest}.`);
 }
