@@ -5,6 +5,7 @@ import { readEndpointSlice } from './endpoint-slice.ts';
 import { dnsLabel, dnsSubdomain, FieldReader, type Fields, isFields } from './fields.ts';
 import { readMetadata } from './metadata.ts';
 import { readNode } from './node.ts';
+import { oneLine, quoteIfOdd } from './one-line.ts';
 import { readService } from './service.ts';
 
 export interface Ingested extends ClusterObjects {
@@ -12,6 +13,8 @@ export interface Ingested extends ClusterObjects {
   readonly problems: readonly string[];
   /** Objects left out for their problems: "Service default/web". */
   readonly refused: readonly string[];
+  /** Some document could not be told: it may have been any object of the file. */
+  readonly hasUnknown: boolean;
   /** Objects of kinds that have no say here. */
   readonly ignored: number;
 }
@@ -22,8 +25,11 @@ export const nothing: Ingested = {
   nodes: [],
   problems: [],
   refused: [],
+  hasUnknown: false,
   ignored: 0,
 };
+
+const listKinds = ['List', 'ServiceList', 'EndpointSliceList', 'NodeList'];
 
 /**
  * Takes documents of any shape (what a YAML or JSON parser returned for `file`), Lists included. An object with problems
@@ -41,6 +47,7 @@ class Intake implements Ingested {
   readonly nodes: NodeObject[] = [];
   readonly problems: string[] = [];
   readonly refused: string[] = [];
+  hasUnknown = false;
   ignored = 0;
   readonly #file: string;
 
@@ -52,7 +59,7 @@ class Intake implements Ingested {
   take(document: unknown, apiVersion: string, kind: string): void {
     if (document === undefined || document === null) return;
     if (!isFields(document)) {
-      this.problems.push(`${this.#file}: expected an object with apiVersion and kind`);
+      this.#unknown('expected an object with apiVersion and kind');
       return;
     }
     const type = `${document.apiVersion ?? apiVersion} ${document.kind ?? kind}`;
@@ -76,16 +83,25 @@ class Intake implements Ingested {
   #takeOther(document: Fields): void {
     const { apiVersion, kind } = document;
     if (typeof kind !== 'string' || typeof apiVersion !== 'string') {
-      this.problems.push(
-        `${this.#file}: ${describe('object', document)}: expected texts apiVersion and kind`,
-      );
+      this.#unknown(`${describe('object', document)}: expected texts apiVersion and kind`);
     } else if (kind.endsWith('List') && Array.isArray(document.items)) {
       const isTyped = kind !== 'List';
       for (const item of document.items)
         this.take(item, isTyped ? apiVersion : '', isTyped ? kind.slice(0, -4) : '');
-    } else {
+    } else if (!listKinds.includes(kind)) {
       this.ignored += 1;
+    } else if (document.items !== undefined && document.items !== null) {
+      this.#unknown(`${kind}: items: expected a list`);
     }
+  }
+
+  #unknown(problem: string): void {
+    this.hasUnknown = true;
+    this.#tell(problem);
+  }
+
+  #tell(problem: string): void {
+    this.problems.push(oneLine(`${this.#file}: ${problem}`));
   }
 
   #read<T>(kind: string, document: Fields, into: T[], read: (reader: FieldReader) => T): void {
@@ -97,16 +113,18 @@ class Intake implements Ingested {
     }
     const name = describe(kind, document);
     this.refused.push(name);
-    for (const { path, reason } of reader.problems)
-      this.problems.push(`${this.#file}: ${name}: ${path}: ${reason}`);
+    if (name.endsWith(nameless)) this.hasUnknown = true;
+    for (const { path, reason } of reader.problems) this.#tell(`${name}: ${path}: ${reason}`);
   }
 }
+
+const nameless = '(no name)';
 
 /** "Service default/web", from an object that may be broken in any way. */
 function describe(kind: string, document: Fields): string {
   const metadata = isFields(document.metadata) ? document.metadata : {};
   const part = (value: unknown, otherwise: string) =>
-    typeof value === 'string' && value !== '' ? value : otherwise;
-  const name = part(metadata.name, '(no name)');
+    typeof value === 'string' && value !== '' ? quoteIfOdd(value) : otherwise;
+  const name = part(metadata.name, nameless);
   return kind === 'Node' ? `Node ${name}` : `${kind} ${part(metadata.namespace, 'default')}/${name}`;
 }

@@ -2,6 +2,7 @@
 // One manifest file's text: its documents, and the objects in them.
 import { CORE_SCHEMA, loadAll, mergeTag } from 'js-yaml';
 import { type Ingested, ingest } from './ingest.ts';
+import { oneLine } from './one-line.ts';
 
 export type Manifest =
   | { readonly isReadable: true; readonly objects: Ingested }
@@ -16,7 +17,8 @@ export function isManifestName(name: string): boolean {
 }
 
 /** `name` decides between JSON and YAML, and names the file in problems. */
-export function parseManifest(name: string, text: string): Manifest {
+export function parseManifest(name: string, content: string): Manifest {
+  const text = content.replace(/^\uFEFF/, '');
   try {
     const documents = name.endsWith('.json') ? [JSON.parse(text)] : loadAll(text, { schema });
     // Parsers hand out slices of the text, each of which would keep all of it in memory; a clone holds only itself.
@@ -28,5 +30,5 @@ export function parseManifest(name: string, text: string): Manifest {
 
 export function unreadable(name: string, error: unknown): Manifest {
   const message = error instanceof Error ? error.message : String(error);
-  return { isReadable: false, problem: `${name}: ${message.split('\n')[0]}` };
+  return { isReadable: false, problem: oneLine(`${name}: ${message.split('\n')[0]}`) };
 }

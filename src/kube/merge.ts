@@ -2,19 +2,24 @@
 // The objects of several files as one cluster.
 import type { ClusterObjects } from '../model/cluster.ts';
 import type { Ingested } from './ingest.ts';
+import { oneLine } from './one-line.ts';
 
 interface Named {
   readonly namespace?: string;
   readonly name: string;
 }
 
-/** `read` with, for each object that was refused, the valid one that `former` has of it. */
+/**
+ * `read` with, for each object that was refused, the valid one that `former` has of it; and with all of `former` that is not
+ * in `read` where a document could not be told.
+ */
 export function withFormer(read: Ingested, former: Ingested): Ingested {
   const refused = new Set(read.refused);
-  const keep = <T extends Named>(kind: string, now: readonly T[], before: readonly T[]): readonly T[] => [
-    ...now,
-    ...before.filter((object) => refused.has(`${kind} ${objectId(object)}`)),
-  ];
+  const keep = <T extends Named>(kind: string, now: readonly T[], before: readonly T[]): readonly T[] => {
+    const present = new Set(read.hasUnknown ? now.map(objectId) : []);
+    const isKept = (id: string) => refused.has(`${kind} ${id}`) || (read.hasUnknown && !present.has(id));
+    return [...now, ...before.filter((object) => isKept(objectId(object)))];
+  };
   return {
     ...read,
     services: keep('Service', read.services, former.services),
@@ -45,7 +50,8 @@ export function mergeManifests(files: ReadonlyMap<string, Ingested>): {
           owners.set(id, file);
           merged.push(object);
         } else {
-          problems.push(`${file}: ${kind} ${id}: metadata.name: already defined in ${owner}, which counts`);
+          const line = `${file}: ${kind} ${id}: metadata.name: already defined in ${owner}, which counts`;
+          problems.push(oneLine(line));
         }
       }
     }

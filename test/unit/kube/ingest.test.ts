@@ -88,6 +88,27 @@ test('documents that are no objects have a problem of the file', () => {
   ]);
 });
 
+test('a list whose items are no list has a problem, and one without items is nothing', () => {
+  for (const kind of ['List', 'ServiceList']) {
+    assert.deepEqual(problemsOf({ apiVersion: 'v1', kind, items: 'x' }), [
+      `web.yaml: ${kind}: items: expected a list`,
+    ]);
+    assert.deepEqual(problemsOf({ apiVersion: 'v1', kind, items: null }), []);
+  }
+  const custom = { apiVersion: 'example.com/v1', kind: 'AllowList', items: { a: 1 } };
+  assert.equal(ingest([custom], 'web.yaml').ignored, 1);
+});
+
+test('a problem is one line, whatever control characters the object holds', () => {
+  const metadata = { name: 'we\nb\u2028', namespace: 'a\x1b[2J', labels: { 'x\ny': 1 } };
+  const lines = problemsOf(serviceManifest({ loadBalancerSourceRanges: ['\r\n'] }, { metadata }));
+  assert.equal(lines.length, 5);
+  for (const line of lines) {
+    assert.match(line, /^web\.yaml: Service "a\\u001b\[2J"\/"we\\u000ab\\u2028": /);
+    assert.doesNotMatch(line, /[\p{Cc}\p{Zl}\p{Zp}]/u);
+  }
+});
+
 test('an invalid object is left out, all its problems are told, and the others stay', () => {
   const bad = serviceManifest(
     { ports: [{ port: 70000 }, { name: 'a', port: '80' }] },

@@ -158,6 +158,27 @@ test('an object that is not valid any more stays as it was, and does not stop th
   await followed.untilServices('dns 10.96.0.11');
 });
 
+test('a document that cannot be told any more takes none of the objects of its file with it', async (t) => {
+  const followed = await follow(t, { 'a.yaml': `${service('web')}---\n${service('dns', '10.96.0.10')}` });
+  for (const broken of [
+    service('web').replace('kind:', 'knd:'),
+    service('').replace(/name: .*/, 'nme: web'),
+    '{apiVersion: v1, kind: List, items: x}\n',
+    'web\n',
+  ]) {
+    const address = `10.96.0.${20 + followed.problems.length}`;
+    followed.write('a.yaml', `${broken}---\n${service('dns', address)}`);
+    await followed.untilServices(`dns ${address}`, 'web 10.96.0.80');
+  }
+  assert.equal(followed.problems.length, 4);
+});
+
+test('a JSON file may begin with a byte order mark', async (t) => {
+  const followed = await follow(t, { 'a.json': `\uFEFF${JSON.stringify(serviceManifest())}` });
+  assert.deepEqual(followed.problems, []);
+  assert.deepEqual(followed.services, ['web 10.96.0.80']);
+});
+
 test('of an object in two files the one in the file whose name sorts first counts', async (t) => {
   const followed = await follow(t, {
     'b.yaml': service('web', '10.96.0.82'),
