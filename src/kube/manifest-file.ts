@@ -7,7 +7,12 @@ import { oneLine } from './one-line.ts';
 export type Manifest =
   | { readonly isReadable: true; readonly objects: Ingested }
   /** The text is no YAML or JSON: nothing is known of its objects. */
-  | { readonly isReadable: false; readonly problem: string };
+  | Unreadable;
+
+interface Unreadable {
+  readonly isReadable: false;
+  readonly problem: string;
+}
 
 // As in Kubernetes, times are texts; merge keys (<<) work as they do there.
 const schema = CORE_SCHEMA.withTags(mergeTag);
@@ -28,7 +33,7 @@ export function parseManifest(name: string, content: string): Manifest {
   }
 }
 
-export function unreadable(name: string, error: unknown): Manifest {
+export function unreadable(name: string, error: unknown): Unreadable {
   const message = error instanceof Error ? error.message : String(error);
   return { isReadable: false, problem: oneLine(`${name}: ${message.split('\n')[0]}`) };
 }

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import type { ClusterObjects } from '../model/cluster.ts';
 import { type Ingested, nothing } from './ingest.ts';
 import { loadManifest } from './load-manifest.ts';
-import { isManifestName } from './manifest-file.ts';
+import { isManifestName, type Manifest, unreadable } from './manifest-file.ts';
 import { mergeManifests, withFormer } from './merge.ts';
 
+/** The signature of folders and the like, which hold no objects whatever they are called. */
+const noFile = 'no file';
 /** A file written to within this time may be half a file. */
 const settleMs = 50;
 
@@ -20,6 +22,13 @@ export interface Scan {
   readonly isUnsettled: boolean;
   /** Every file was once read without a problem, or came after the first look: nothing is missing that may have been there. */
   readonly isComplete: boolean;
+}
+
+/** One look at a file, which is read only if there is no problem with it. */
+interface Look {
+  readonly signature: string;
+  readonly isSettled: boolean;
+  readonly problem?: string;
 }
 
 interface KnownFile {
@@ -59,7 +68,7 @@ export class ManifestStore {
       present.add(name);
       if (look.signature === this.#files.get(name)?.signature) continue;
       if (look.isSettled || this.#isFirst) {
-        problems.push(...(await this.#read(name, look.signature, signal)));
+        problems.push(...(await this.#read(name, look, signal)));
         hasChanged = true;
       } else {
         isUnsettled = true;
@@ -85,27 +94,37 @@ export class ManifestStore {
     return problems.filter((line) => !former.has(line));
   }
 
-  /** Undefined if the file is gone, or a link to nothing. */
-  #look(name: string): { signature: string; isSettled: boolean } | undefined {
+  /** Undefined if the file is gone, or a link to nothing; what else keeps it from being looked at is a problem of it. */
+  #look(name: string): Look | undefined {
     try {
-      const { ino, size, mtimeNs, ctimeNs, mtimeMs } = statSync(join(this.#directory, name), {
-        bigint: true,
-      });
+      const stats = statSync(join(this.#directory, name), { bigint: true });
+      const { ino, size, mtimeNs, ctimeNs, mtimeMs } = stats;
+      if (!stats.isFile()) return { signature: noFile, isSettled: true, problem: `${name}: is no file` };
       const ageMs = this.#now() - Number(mtimeMs);
       return { signature: `${ino} ${size} ${mtimeNs} ${ctimeNs}`, isSettled: ageMs < 0 || ageMs >= settleMs };
-    } catch {
-      return undefined;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return undefined;
+      return { signature: `${code}`, isSettled: true, ...unreadable(name, error) };
     }
   }
 
   /** Returns the file's problems. */
-  async #read(name: string, signature: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  async #read(
+    name: string,
+    { signature, problem }: Look,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly string[]> {
     const known = this.#files.get(name);
     const former = known?.objects ?? nothing;
-    const manifest = await loadManifest(join(this.#directory, name), signal);
+    const manifest: Manifest =
+      problem === undefined
+        ? await loadManifest(join(this.#directory, name), signal)
+        : { isReadable: false, problem };
     const objects = manifest.isReadable ? withFormer(manifest.objects, former) : former;
     const problems = manifest.isReadable ? objects.problems : [manifest.problem];
-    const isComplete = problems.length === 0 || (known?.isComplete ?? !this.#isFirst);
+    const isHarmless = problems.length === 0 || signature === noFile;
+    const isComplete = isHarmless || (known?.isComplete ?? !this.#isFirst);
     this.#files.set(name, { signature, objects, isComplete });
     return problems;
   }

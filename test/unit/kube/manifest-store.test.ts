@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Single looks at a folder, with a clock of the test's own.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -42,4 +42,31 @@ test('a file of a clock that runs ahead is not waited for', async (t) => {
   writeFileSync(join(folder, 'web.json'), JSON.stringify(serviceManifest()));
   const { hasChanged, isUnsettled } = await store.scan();
   assert.deepEqual([hasChanged, isUnsettled], [true, false]);
+});
+
+test('a file that cannot be looked at keeps its objects, and says so once; only one that is gone loses them', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'bpvs-store-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'web.json');
+  const store = new ManifestStore(folder, () => Date.UTC(2020, 0));
+  const look = async () => {
+    const { objects, problems } = await store.scan();
+    return [objects.services.length, ...problems];
+  };
+  writeFileSync(path, JSON.stringify(serviceManifest()));
+  assert.deepEqual(await look(), [1]);
+  rmSync(path);
+  symlinkSync('web.json', path);
+  assert.deepEqual(await look(), [1, `web.json: ELOOP: too many symbolic links encountered, stat '${path}'`]);
+  assert.deepEqual(await look(), [1]);
+  rmSync(path);
+  assert.deepEqual(await look(), [0]);
+});
+
+test('a folder that is called like a manifest is a problem, but nothing is missing for it', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'bpvs-store-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, 'web.yaml'));
+  const { problems, isComplete } = await new ManifestStore(folder).scan();
+  assert.deepEqual([problems, isComplete], [['web.yaml: is no file'], true]);
 });
