@@ -41,8 +41,9 @@ export class Daemon implements AsyncDisposable {
   readonly #reconciler: Reconciler;
   readonly #remarks = new OnceEach();
   readonly #failures = new OnceEach();
+  readonly #withheld = new OnceEach();
   #objects: ClusterObjects | undefined;
-  #isComplete = false;
+  #unread: readonly string[] = [];
   #addresses: readonly Address[] = [];
   #links: readonly LinkRecord[] = [];
   #isAttached = false;
@@ -65,7 +66,7 @@ export class Daemon implements AsyncDisposable {
 
   /**
    * Resolves when every virtual service is in the maps and every device and the control group has its programs: nothing is
-   * attached before the services are there, and nothing is deleted before all manifests have been read.
+   * attached before the services are there, and no service is deleted that an unread manifest may have.
    * Throws EnvironmentError, InputError (no such folder), LayoutError, SystemError.
    */
   static async start(options: DaemonOptions, log: Log): Promise<Daemon> {
@@ -122,9 +123,9 @@ export class Daemon implements AsyncDisposable {
     const { manifests } = this.#options;
     try {
       return await ManifestDirectory.open(manifests, {
-        objectsChanged: (objects, isComplete) => {
+        objectsChanged: (objects, unread) => {
           this.#objects = objects;
-          this.#isComplete = isComplete;
+          this.#unread = unread;
           this.#plan();
         },
         problemsFound: (problems) => {
@@ -154,7 +155,7 @@ export class Daemon implements AsyncDisposable {
       { families: [4, 6], scheduler, nodePortAddresses: [] },
     );
     this.#remark(desired);
-    this.#reconciler.want(desired.services, this.#isComplete);
+    this.#reconciler.want(desired.services, this.#unread.length === 0);
   }
 
   #remark(desired: DesiredState): void {
@@ -168,6 +169,13 @@ export class Daemon implements AsyncDisposable {
     const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
     for (const problem of this.#failures.fresh(lines)) {
       this.#log('error', 'operation failed, it will be tried again', { problem });
+    }
+    const files = withheld > 0 ? [this.#unread.join(', ')] : [];
+    for (const file of this.#withheld.fresh(files)) {
+      this.#log('warning', 'virtual services that no manifest has are kept until these files are mended', {
+        files: file,
+        kept: withheld,
+      });
     }
     this.#log('info', 'reconciled', {
       services,

@@ -14,9 +14,9 @@ const rescanMs = 1000;
 export interface ManifestListener {
   /**
    * All objects of all files, at the beginning and after each change.
-   * @param isComplete false while a file of the beginning has not been read without a problem: objects may be missing
+   * @param unread files of the beginning that have not been read without a problem yet: objects may be missing
    */
-  objectsChanged(objects: ClusterObjects, isComplete: boolean): void;
+  objectsChanged(objects: ClusterObjects, unread: readonly string[]): void;
   /** Lines for a person to read, each once for the change that brought it up. */
   problemsFound(problems: readonly string[]): void;
 }
@@ -72,13 +72,13 @@ export class ManifestDirectory implements AsyncDisposable {
   async #scan(isFirst: boolean): Promise<void> {
     this.#dueMs = Number.POSITIVE_INFINITY;
     await this.#rewatch();
-    const { objects, problems, hasChanged, isUnsettled, isComplete } = await this.#store.scan(
+    const { objects, problems, hasChanged, isUnsettled, unread } = await this.#store.scan(
       this.#closing.signal,
     );
     if (this.#closing.signal.aborted) return;
     this.#isMissing = false;
     if (problems.length > 0) this.#listener.problemsFound(problems);
-    if (hasChanged || isFirst) this.#listener.objectsChanged(objects, isComplete);
+    if (hasChanged || isFirst) this.#listener.objectsChanged(objects, unread);
     this.#schedule(isUnsettled ? debounceMs : rescanMs);
   }
 

@@ -20,8 +20,8 @@ export interface Scan {
   readonly hasChanged: boolean;
   /** Some file was left alone because it is just being written: look again soon. */
   readonly isUnsettled: boolean;
-  /** Every file was once read without a problem, or came after the first look: nothing is missing that may have been there. */
-  readonly isComplete: boolean;
+  /** Files of the first look that were never read without a problem: objects that were there before may be missing. */
+  readonly unread: readonly string[];
 }
 
 /** One look at a file, which is read only if there is no problem with it. */
@@ -79,8 +79,8 @@ export class ManifestStore {
       if (!present.has(name)) hasChanged = this.#files.delete(name);
     }
     if (hasChanged) problems.push(...this.#merge());
-    const isComplete = [...this.#files.values()].every((file) => file.isComplete);
-    return { objects: this.#objects, problems, hasChanged, isUnsettled, isComplete };
+    const unread = [...this.#files].filter(([, file]) => !file.isComplete).map(([name]) => name);
+    return { objects: this.#objects, problems, hasChanged, isUnsettled, unread };
   }
 
   /** Returns the duplicates that were not there before. */

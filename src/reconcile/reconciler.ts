@@ -2,14 +2,14 @@
 // Keeps a data plane at what is desired: compares, applies, and tries again what failed.
 import type { DataPlane, OperationFailure } from '../dataplane/data-plane.ts';
 import type { Operation } from '../model/operation.ts';
-import type { VirtualService } from '../model/virtual-service.ts';
+import { type VirtualService, virtualServiceId } from '../model/virtual-service.ts';
 import { diff } from './diff.ts';
 
 /** How one comparison with the actual state ended. */
 export interface Reconciliation {
   readonly services: number;
   readonly operations: number;
-  /** Deletions that wait until what is desired is completely known. */
+  /** Virtual services that are kept until what is desired is completely known. */
   readonly withheld: number;
   readonly failures: readonly OperationFailure[];
   readonly durationMs: number;
@@ -32,6 +32,8 @@ export class Reconciler implements Disposable {
   readonly #report: (reconciliation: Reconciliation) => void;
   #desired: readonly VirtualService[] | undefined;
   #isComplete = true;
+  /** While not all that is desired is known: what was desired at any time, and so was not only unknown when it ceased to be. */
+  readonly #everDesired = new Set<string>();
   #cancelRetry: () => void = () => {};
   #retryMs = firstRetryMs;
 
@@ -43,9 +45,13 @@ export class Reconciler implements Disposable {
 
   /**
    * Makes the data plane what is desired, at once. Operations that fail are tried again until the next call.
-   * @param isComplete whether all that is desired is known; if not, nothing is deleted
+   * @param isComplete whether all that is desired is known; if not, a virtual service that was never desired stays
    */
   want(desired: readonly VirtualService[], isComplete = true): void {
+    if (isComplete) this.#everDesired.clear();
+    else
+      for (const each of [...(this.#desired ?? []), ...desired])
+        this.#everDesired.add(virtualServiceId(each));
     this.#desired = desired;
     this.#isComplete = isComplete;
     this.#retryMs = firstRetryMs;
@@ -68,7 +74,7 @@ export class Reconciler implements Disposable {
     this.#cancelRetry();
     const start = this.#timing.now();
     const all = diff(desired, this.#dataPlane.configuration());
-    const operations = this.#isComplete ? all : all.filter((operation) => !isDeletion(operation));
+    const operations = this.#isComplete ? all : all.filter((operation) => !this.#mayBeUnknown(operation));
     const failures = this.#dataPlane.apply(operations);
     if (failures.length > 0) {
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
@@ -82,8 +88,8 @@ export class Reconciler implements Disposable {
       durationMs: this.#timing.now() - start,
     });
   }
-}
 
-function isDeletion(operation: Operation): boolean {
-  return operation.do === 'delete-service' || operation.do === 'delete-destination';
+  #mayBeUnknown(operation: Operation): boolean {
+    return operation.do === 'delete-service' && !this.#everDesired.has(virtualServiceId(operation.service));
+  }
 }

@@ -104,13 +104,14 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 4 });
   });
 
-  test('a daemon that starts with a broken manifest deletes nothing before it is mended', async () => {
+  test('a daemon that starts with a broken manifest keeps what may be in it until it is mended', async () => {
     await using agent = makeAgent();
     await agent.start();
     await agent.stop();
     agent.writeText('{ "apiVersion": ');
     agent.write([], 'other.json');
     assert.match(await agent.start(), /, 0 virtual services, 3 devices$/);
+    await agent.logged(/level=warning .*are kept until .*files=objects.json kept=4\n/);
     await agent.logged(/event=reconciled services=0 operations=0 failures=0 withheld=4 /);
     assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 2, 'n2-pod1': 2 });
     writeWeb(agent, here);

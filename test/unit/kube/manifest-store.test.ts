@@ -67,6 +67,6 @@ test('a folder that is called like a manifest is a problem, but nothing is missi
   const folder = mkdtempSync(join(tmpdir(), 'bpvs-store-'));
   t.after(() => rmSync(folder, { recursive: true }));
   mkdirSync(join(folder, 'web.yaml'));
-  const { problems, isComplete } = await new ManifestStore(folder).scan();
-  assert.deepEqual([problems, isComplete], [['web.yaml: is no file'], true]);
+  const { problems, unread } = await new ManifestStore(folder).scan();
+  assert.deepEqual([problems, unread], [['web.yaml: is no file'], []]);
 });

@@ -89,17 +89,29 @@ test('a newer wish takes the place of the one that is being tried again', () => 
   assert.deepEqual(reports.at(-1)?.failures, []);
 });
 
-test('nothing is deleted while not all that is desired is known', () => {
+test('while not all that is desired is known, services that never were desired stay', () => {
   const dataPlane = new MemoryDataPlane();
+  setUp(dataPlane).reconciler.want([service(80, '10.244.1.2'), service(81, '10.244.1.2'), service(82)]);
   const { reconciler, reports } = setUp(dataPlane);
-  reconciler.want([service(80, '10.244.1.2'), service(81)]);
   reconciler.want([service(80, '10.244.1.3'), service(82)], false);
   assert.deepEqual(ports(dataPlane), [80, 81, 82]);
-  assert.equal(dataPlane.services()[0]?.destinations.length, 2);
-  assert.equal(reports.at(-1)?.withheld, 2);
-  reconciler.want([service(80, '10.244.1.3'), service(82)]);
-  assert.deepEqual(ports(dataPlane), [80, 82]);
-  assert.equal(dataPlane.services()[0]?.destinations.length, 1);
+  assert.deepEqual(
+    dataPlane.services().map(({ destinations }) => destinations.map(({ address }) => address)),
+    [['10.244.1.3'], ['10.244.1.2'], []],
+  );
+  assert.equal(reports.at(-1)?.withheld, 1);
+  reconciler.want([service(80, '10.244.1.3')], false);
+  assert.deepEqual(ports(dataPlane), [80, 81]);
+  reconciler.want([service(80, '10.244.1.3')]);
+  assert.deepEqual(ports(dataPlane), [80]);
+});
+
+test('what was desired when all was known may go when not all is', () => {
+  const dataPlane = new MemoryDataPlane();
+  const { reconciler } = setUp(dataPlane);
+  reconciler.want([service(80), service(81)]);
+  reconciler.want([service(81)], false);
+  assert.deepEqual(ports(dataPlane), [81]);
 });
 
 test('a closed reconciler tries nothing again', () => {
