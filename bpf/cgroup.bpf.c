@@ -100,10 +100,10 @@ static __always_inline int answer(enum reason reason)
 /* A socket that connects anew leaves its former connection. */
 static __always_inline void leave_connection(struct bpf_sock *socket)
 {
-	struct flow *former = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+	struct flow *former = bpf_sk_storage_get(&socket_connections, socket, 0, 0);
 
 	if (former && connection_of(former))
-		remove_connection(former->connection);
+		remove_connection(former->connection, former->generation);
 }
 
 static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family family)
@@ -129,17 +129,29 @@ static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family
 		return answer(reason);
 	index = flow.connection;
 	connection = bpf_map_lookup_elem(&connections, &index);
-	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	kept = bpf_sk_storage_get(&socket_connections, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!connection || !kept) {
-		remove_connection(flow.connection);
+		remove_connection(flow.connection, flow.generation);
 		return answer(REASON_DROPPED_TABLE_FULL);
 	}
 	*kept = flow;
-	if (packet.tuple.protocol == IPPROTO_UDP)
-		connection->expires = NEVER;
+	connection->expires = NEVER;
 	reply_tuple(&reply, connection, flow.connection, family_of(connection));
 	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
 	return ALLOW;
+}
+
+/* An unconnected socket's first connection ends with the socket; the others, of one that asks many, by their timeouts.
+ */
+static __always_inline void keep_first(struct bpf_sock *socket, const struct flow *flow)
+{
+	struct flow *kept;
+
+	if (!socket)
+		return;
+	kept = bpf_sk_storage_get(&socket_connections, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (kept && !connection_of(kept))
+		*kept = *flow;
 }
 
 static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family family)
@@ -157,7 +169,7 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 	read_peer(ctx, family, &packet.tuple);
 	connection = find_socket(&packet.tuple, cookie, DIRECTION_REQUEST, &flow);
 	if (connection && continuation_of(connection, &packet) != CONTINUES) {
-		remove_connection(flow.connection);
+		remove_connection(flow.connection, flow.generation);
 		connection = NULL;
 	}
 	if (!connection) {
@@ -169,39 +181,52 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 		connection = bpf_map_lookup_elem(&connections, &index);
 		if (!connection || remember_socket(connection, cookie, &flow))
 			return answer(REASON_DROPPED_TABLE_FULL);
+		keep_first(ctx->sk, &flow);
 	}
-	change_socket_state(connection, STATE_UDP);
+	change_socket_state(connection, STATE_UDP, 0);
 	reply_tuple(&reply, connection, flow.connection, family_of(connection));
 	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
 	return ALLOW;
 }
 
+/* Whether the connection's destination is the peer; if so, the peer gets the name that the program asked for. */
+static __always_inline int name_as_asked(struct bpf_sock_addr *ctx, enum family family, const struct tuple *peer,
+					 const struct connection *connection, const struct flow *flow)
+{
+	struct tuple reply, request;
+
+	reply_tuple(&reply, connection, flow->connection, family_of(connection));
+	if (reply.source_port != peer->destination_port ||
+	    __builtin_memcmp(&reply.source, &peer->destination, sizeof(struct address)))
+		return 0;
+	request_tuple(&request, connection, flow->connection, family_of(connection));
+	write_peer(ctx, family, request.family, &request.destination, request.destination_port);
+	return 1;
+}
+
 /* A datagram's sender, and a connected socket's peer, as the program asked for it: the virtual address. */
 static __always_inline int name_peer(struct bpf_sock_addr *ctx, enum family family, int is_datagram)
 {
-	struct tuple peer = {}, request, reply;
 	struct bpf_sock *socket = ctx->sk;
-	struct connection *connection = NULL;
-	struct flow flow = {}, *kept;
+	struct connection *connection;
+	struct tuple peer = {};
+	struct flow flow, *kept;
 
 	if (!is_ours(ctx) || !socket)
 		return ALLOW;
 	read_peer(ctx, family, &peer);
-	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
-	if (kept) {
-		flow = *kept;
-		connection = connection_of(&flow);
-	}
-	if (!connection && is_datagram)
-		connection = find_socket(&peer, bpf_get_socket_cookie(ctx), DIRECTION_REPLY, &flow);
-	if (!connection)
+	kept = bpf_sk_storage_get(&socket_connections, socket, 0, 0);
+	if (!kept)
 		return ALLOW;
-	reply_tuple(&reply, connection, flow.connection, family_of(connection));
-	if (reply.source_port != peer.destination_port ||
-	    __builtin_memcmp(&reply.source, &peer.destination, sizeof(struct address)))
+	flow = *kept;
+	connection = connection_of(&flow);
+	if (connection && name_as_asked(ctx, family, &peer, connection, &flow))
 		return ALLOW;
-	request_tuple(&request, connection, flow.connection, family_of(connection));
-	write_peer(ctx, family, request.family, &request.destination, request.destination_port);
+	if (!is_datagram)
+		return ALLOW;
+	connection = find_socket(&peer, bpf_get_socket_cookie(ctx), DIRECTION_REPLY, &flow);
+	if (connection)
+		name_as_asked(ctx, family, &peer, connection, &flow);
 	return ALLOW;
 }
 
@@ -253,11 +278,11 @@ int getpeername6(struct bpf_sock_addr *ctx)
 	return name_peer(ctx, FAMILY_IPV6, 0);
 }
 
-/* The socket goes: what of its connection no event of TCP will end, ends here. */
+/* The program closes the socket: from now on its connection has a timeout, which TCP's last events restart. */
 SEC("cgroup/sock_release")
 int sock_release(struct bpf_sock *socket)
 {
-	struct flow *kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+	struct flow *kept = bpf_sk_storage_get(&socket_connections, socket, 0, 0);
 	struct connection *connection;
 
 	if (!kept)
@@ -266,9 +291,10 @@ int sock_release(struct bpf_sock *socket)
 	if (!connection)
 		return ALLOW;
 	if (connection->protocol != IPPROTO_TCP)
-		remove_connection(kept->connection);
-	else if (connection->state == STATE_SYN_RECV)
-		change_socket_state(connection, STATE_CLOSE);
+		remove_connection(kept->connection, kept->generation);
+	else
+		change_socket_state(connection, connection->state == STATE_SYN_RECV ? STATE_CLOSE : connection->state,
+				    0);
 	return ALLOW;
 }
 
@@ -317,7 +343,7 @@ int socket_events(struct bpf_sock_ops *ctx)
 	socket = ctx->sk;
 	if (!socket)
 		return 1;
-	kept = bpf_sk_storage_get(&connected_sockets, socket, 0, 0);
+	kept = bpf_sk_storage_get(&socket_connections, socket, 0, 0);
 	if (!kept)
 		return 1;
 	connection = connection_of(kept);
@@ -328,7 +354,8 @@ int socket_events(struct bpf_sock_ops *ctx)
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		return 1;
 	}
-	change_socket_state(connection, state_of_socket(ctx->args[0], ctx->args[1]));
+	change_socket_state(connection, state_of_socket(ctx->args[0], ctx->args[1]),
+			    connection->expires == NEVER && ctx->args[1] != BPF_TCP_CLOSE);
 	if (ctx->args[1] == BPF_TCP_CLOSE)
 		count_socket(ctx, connection->destination_index);
 	return 1;

@@ -37,7 +37,7 @@ static long visit(__u64 step, struct slice *slice)
 		return 0;
 	}
 	count_reason(REASON_EXPIRED);
-	remove_connection(index);
+	remove_connection(index, connection->generation);
 	return 0;
 }
 
@@ -162,18 +162,16 @@ static long orphan_step(__u64 step, void *context)
 {
 	__u32 index = step, destination_index;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
-	const struct destination *destination;
-	int is_available;
+	__u8 is_orphan;
 
 	if (!connection || connection->state == STATE_NONE)
 		return 0;
 	destination_index = connection->destination_index;
-	destination = bpf_map_lookup_elem(&destinations, &destination_index);
-	is_available = destination && destination->flags & DESTINATION_AVAILABLE;
-	if (is_available != connection->is_orphan)
+	is_orphan = !is_available(destination_index);
+	if (is_orphan == connection->is_orphan)
 		return 0;
 	flush_traffic(connection, index);
-	connection->is_orphan = !is_available;
+	connection->is_orphan = is_orphan;
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* The hooks at a client's device: requests are turned at its ingress, replies at its egress. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -16,6 +17,9 @@
 #include "lib/reuse.h"
 #include "lib/schedule.h"
 #include "lib/stats.h"
+
+/* The longest headers that are read: Ethernet, IPv4 with all options, TCP with all options. */
+#define HEADERS_MAX (ETH_HLEN + 60 + 60)
 
 /* Parses what is linear; where that is not enough for the headers, pulls them in once. */
 static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
@@ -34,7 +38,7 @@ static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct curso
 			reason = parse_transport(cursor, packet);
 		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
 			return reason;
-		bpf_skb_pull_data(skb, 0);
+		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
 	}
 	return reason;
 }
@@ -73,6 +77,19 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+/*
+ * A frame that was not sent to this host: to all, to many, or seen in passing. At a port of a bridge such a frame may
+ * be for the bridge, and so for this host.
+ */
+static __always_inline int is_for_another_host(const struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+
+	if (skb->pkt_type == PACKET_HOST)
+		return 0;
+	return skb->pkt_type != PACKET_OTHERHOST || !bpf_map_lookup_elem(&bridge_ports, &ifindex);
+}
+
 /* `family` and `hook` are constants: each pair is a straight path of its own, short enough for the instruction cache.
  */
 static __always_inline int handle(struct __sk_buff *skb, enum family family, enum hook hook)
@@ -101,7 +118,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 		case CONTINUES:
 			break;
 		case ENDED:
-			remove_connection(flow.connection);
+			remove_connection(flow.connection, flow.generation);
 			connection = NULL;
 			break;
 		case UNSERVED:
@@ -109,16 +126,16 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 		}
 	}
 	if (!connection) {
-		if (hook == HOOK_EGRESS)
+		if (hook == HOOK_EGRESS || is_for_another_host(skb))
 			return TC_ACT_UNSPEC;
 		reason = admit(&packet, &admission);
 		if (reason == REASON_PASSED_NOT_OURS)
 			return TC_ACT_UNSPEC;
 		if (reason != REASON_TRANSLATED)
 			return verdict_of(skb, &packet, reason);
-		if (admission.displaced) {
+		if (admission.has_displaced) {
 			count_reason(REASON_DISPLACED_HALF_OPEN);
-			remove_connection(admission.displaced - 1);
+			remove_connection(admission.displaced.connection, admission.displaced.generation);
 		}
 		flow = admission.flow;
 		index = flow.connection;

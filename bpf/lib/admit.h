@@ -14,14 +14,15 @@
 /* A new connection, and the one that has to end for it. */
 struct admission {
 	struct flow flow;
-	__u32 displaced; /* index plus one, or 0 */
+	struct flow displaced;
+	__u8 has_displaced;
 };
 
 /*
  * Puts a new connection into the ring of the half-open.
- * @return the oldest one there if it still is half open, as index plus one: it has to leave
+ * @return whether the oldest one there still is half open, and so has to leave
  */
-static __always_inline __u32 enter_half_open(struct connection *connection, __u32 index)
+static __always_inline int enter_half_open(struct connection *connection, __u32 index, struct flow *leaving)
 {
 	__u32 zero = 0, place, displaced;
 	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
@@ -45,7 +46,8 @@ static __always_inline __u32 enter_half_open(struct connection *connection, __u3
 	cold = bpf_map_lookup_elem(&cold_connections, &displaced);
 	if (!other || !cold || !other->is_half_open || cold->half_open_place != place || other->state == STATE_NONE)
 		return 0;
-	return displaced + 1;
+	*leaving = (struct flow){ .connection = displaced, .generation = other->generation };
+	return 1;
 }
 
 /*
@@ -102,8 +104,10 @@ static __always_inline enum reason join_connection(const struct packet *packet, 
 {
 	const struct flow *found = find_flow(&packet->tuple);
 
-	if (!found || !connection_of(found))
+	if (!found)
 		return REASON_DROPPED_TABLE_FULL;
+	if (!connection_of(found))
+		return REASON_DROPPED_BEING_OPENED;
 	*flow = *found;
 	return REASON_TRANSLATED;
 }
@@ -136,7 +140,7 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 		release_entry(connection, flow);
 		return join_connection(packet, flow);
 	}
-	admission->displaced = enter_half_open(connection, flow->connection);
+	admission->has_displaced = enter_half_open(connection, flow->connection, &admission->displaced);
 	start_connection(connection);
 	return REASON_TRANSLATED;
 }
@@ -155,6 +159,8 @@ static __noinline enum reason admit(const struct packet *packet, struct admissio
 	reason = service_of(packet, &service);
 	if (reason != REASON_TRANSLATED)
 		return reason;
+	if (!is_possible_client(&packet->tuple))
+		return REASON_PASSED_MARTIAN;
 	destination = schedule(service, packet, &choice);
 	if (destination == NO_CHOICE)
 		return reason_without_destination(service);

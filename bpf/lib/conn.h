@@ -178,13 +178,13 @@ static __noinline void forget_socket(const struct connection *connection, __u32 
 	bpf_map_delete_elem(&sockets, &key);
 }
 
-/* Ends an entry once, however many find that it has to go. */
-static __noinline void remove_connection(__u32 index)
+/* Ends an entry once, however many find that it has to go; a later tenant of the entry is another generation. */
+static __noinline void remove_connection(__u32 index, __u32 generation)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 	__u32 state;
 
-	if (!connection)
+	if (!connection || connection->generation != generation)
 		return;
 	state = __sync_lock_test_and_set(&connection->state, STATE_NONE);
 	if (state == STATE_NONE)
@@ -248,6 +248,8 @@ static __always_inline struct connection *fill_entry(const struct packet *packet
 
 	if (!destination || !connection)
 		return NULL;
+	if (!connection->generation) /* a flow of zeros is nobody's */
+		connection->generation = 1;
 	connection->destination_index = destination_index;
 	connection->is_half_open = 0;
 	connection->is_orphan = 0;
@@ -272,6 +274,14 @@ static __always_inline void note_destination(__u32 destination_index)
 		state->used_destinations = destination_index + 1;
 }
 
+/* Whether the destination is configured, not in the trash. */
+static __always_inline int is_available(__u32 destination_index)
+{
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
+
+	return destination && destination->flags & DESTINATION_AVAILABLE;
+}
+
 /* Counts a connection and starts its timer: the last step of opening it. */
 static __always_inline void start_connection(struct connection *connection)
 {
@@ -283,7 +293,9 @@ static __always_inline void start_connection(struct connection *connection)
 	shift_load(connection->destination_index, is_active(state), 1);
 	count_connection(connection->destination_index);
 	note_destination(connection->destination_index);
-	connection->state = state;
+	*(volatile __u32 *)&connection->state = state;
+	/* Removed since it was chosen: whoever marked its connections may have missed this one. */
+	connection->is_orphan = !is_available(connection->destination_index);
 }
 
 #endif

@@ -136,13 +136,22 @@ struct {
 	__type(value, struct flow);
 } sockets SEC(".maps");
 
-/* The connection of a connected socket of the host; goes with the socket. */
+/* The connection of a connected socket of the host, or the first of an unconnected one; goes with the socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct flow);
-} connected_sockets SEC(".maps");
+} socket_connections SEC(".maps");
+
+/* Devices that are ports of a bridge, by index. Written by the control plane. Full: its packets are left to the stack.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} bridge_ports SEC(".maps");
 
 /* One entry, the timer that ends what has expired. */
 struct {

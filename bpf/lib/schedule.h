@@ -17,6 +17,21 @@ static __always_inline int may_open(const struct packet *packet)
 	return packet->tuple.protocol != IPPROTO_TCP || packet->tcp_event == TCP_EVENT_SYN;
 }
 
+/* Nobody can be answered there: no host, this host itself, many, or the very address that is asked (RFC 1122, 3.2.1.3).
+ */
+static __always_inline int is_possible_client(const struct tuple *tuple)
+{
+	const struct address *source = &tuple->source;
+	__u8 first = bpf_ntohl(source->words[0]) >> 24;
+
+	if (__builtin_memcmp(source, &tuple->destination, sizeof(*source)) == 0)
+		return 0;
+	if (tuple->family == FAMILY_IPV4)
+		return first != 0 && first != 127 && first < 224;
+	return first != 0xff &&
+	       (source->words[0] | source->words[1] | source->words[2] || bpf_ntohl(source->words[3]) > 1);
+}
+
 /* @return REASON_TRANSLATED and the service that a new connection is for, or why there is none */
 static __always_inline enum reason service_of(const struct packet *packet, struct service **service)
 {

@@ -75,7 +75,7 @@ static __always_inline int remember_socket(const struct connection *connection, 
 		if (bpf_map_update_elem(&sockets, &key, flow, BPF_ANY) == 0)
 			return 0;
 	}
-	remove_connection(flow->connection);
+	remove_connection(flow->connection, flow->generation);
 	return -1;
 }
 
@@ -102,15 +102,15 @@ static __always_inline __u32 state_of_socket(int before, int now)
 	}
 }
 
-/* An established connection lives as long as its socket, every other state has its timeout. */
-static __always_inline void change_socket_state(struct connection *connection, __u32 state)
+/* While its socket keeps it, a connection has no timeout; afterwards that of its state. */
+static __always_inline void change_socket_state(struct connection *connection, __u32 state, int is_kept)
 {
 	__u32 zero = 0;
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
 
 	if (!settings_entry)
 		return;
-	connection->expires = state == STATE_ESTABLISHED ? NEVER : now_ns() + timeout_of(settings_entry, state);
+	connection->expires = is_kept ? NEVER : now_ns() + timeout_of(settings_entry, state);
 	change_state(connection, connection->state, state);
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: manifests and the node's addresses in, virtual services in the data plane, programs at the devices.
-import { Attachments, type DeviceHook } from '../dataplane/bpf/attachments.ts';
+import { access } from 'node:fs/promises';
+import { Attachments, checkCgroup, type DeviceHook } from '../dataplane/bpf/attachments.ts';
 import { BpfDataPlane } from '../dataplane/bpf/bpf-data-plane.ts';
-import type { DeviceFilter } from '../dataplane/bpf/devices.ts';
+import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
+import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
+import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
 import { EnvironmentError, InputError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
@@ -24,12 +27,17 @@ export interface DaemonOptions {
   readonly node: string;
   readonly cgroup: string;
   readonly isClientDevice: DeviceFilter;
+  /** Those that the filter names one by one: it is said of which there is none, or none that can be served. */
+  readonly namedDevices: readonly string[];
   readonly deviceHook: DeviceHook;
   readonly scheduler: SchedulerName;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
 }
 
 const retryMs = 1000;
+
+/** Nobody tells of filters that are taken off a device. */
+const lookMs = 5000;
 
 /** Closing it ends the following of changes; what it put into the kernel goes on working. */
 export class Daemon implements AsyncDisposable {
@@ -42,6 +50,7 @@ export class Daemon implements AsyncDisposable {
   readonly #remarks = new OnceEach();
   readonly #failures = new OnceEach();
   readonly #withheld = new OnceEach();
+  readonly #deviceProblems = new OnceEach();
   #objects: ClusterObjects | undefined;
   #unread: readonly string[] = [];
   #addresses: readonly Address[] = [];
@@ -62,11 +71,15 @@ export class Daemon implements AsyncDisposable {
     );
     this.#resources.defer(() => clearTimeout(this.#retry));
     log('info', programs.isAdopted ? 'maps adopted' : 'maps made', { pins: options.bpf.pinDirectory });
+    for (const other of programs.maps.otherSizes(options.bpf.sizes)) {
+      log('warning', 'table adopted with another size, `bpvs cleanup` lets it be made anew', other);
+    }
   }
 
   /**
    * Resolves when every virtual service is in the maps and every device and the control group has its programs: nothing is
    * attached before the services are there, and no service is deleted that an unread manifest may have.
+   * A start that fails removes the maps that it has made.
    * Throws EnvironmentError, InputError (no such folder), LayoutError, SystemError.
    */
   static async start(options: DaemonOptions, log: Log): Promise<Daemon> {
@@ -74,6 +87,10 @@ export class Daemon implements AsyncDisposable {
     if (!lock) throw await alreadyRunning(options.bpf.pinDirectory);
     let daemon: Daemon;
     try {
+      await access(`${options.manifests}/.`).catch((error) => {
+        throw unreadable(options.manifests, error);
+      });
+      checkCgroup(options.cgroup);
       daemon = new Daemon(options, log, lock);
     } catch (error) {
       lock[Symbol.dispose]();
@@ -83,7 +100,9 @@ export class Daemon implements AsyncDisposable {
       await daemon.#start();
       return daemon;
     } catch (error) {
+      const { isAdopted } = daemon.#dataPlane.programs;
       await daemon.close();
+      if (!isAdopted) removeDataPlane(options.bpf.pinDirectory);
       throw error;
     }
   }
@@ -117,6 +136,8 @@ export class Daemon implements AsyncDisposable {
     this.#isAttached = true;
     this.#attachDevices();
     this.#attachments.pinPrograms();
+    const look = setInterval(() => this.#attachDevices(), lookMs).unref();
+    this.#resources.defer(() => clearInterval(look));
   }
 
   async #openManifests(): Promise<ManifestDirectory> {
@@ -134,9 +155,7 @@ export class Daemon implements AsyncDisposable {
       });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      throw new InputError(`Expected a readable folder for --manifests but received "${manifests}"`, {
-        cause: error,
-      });
+      throw unreadable(manifests, error);
     }
   }
 
@@ -188,11 +207,16 @@ export class Daemon implements AsyncDisposable {
 
   #setLinks(links: readonly LinkRecord[]): void {
     this.#links = links;
+    setBridgePorts(this.#dataPlane.programs.maps.get('bridge_ports'), links);
     if (this.#isAttached) this.#attachDevices();
   }
 
   #attachDevices(): void {
     clearTimeout(this.#retry);
+    const { namedDevices } = this.#options;
+    for (const problem of this.#deviceProblems.fresh(deviceProblems(namedDevices, this.#links))) {
+      this.#log('warning', 'device not served', { problem });
+    }
     const wanted = this.#links.filter(this.#options.isClientDevice);
     const others = this.#links.filter((link) => !wanted.includes(link));
     const { attached, forgotten, failures } = this.#attachments.setDevices(wanted, others);
@@ -215,6 +239,10 @@ const processTiming = {
     return () => clearTimeout(timer);
   },
 };
+
+function unreadable(manifests: string, cause: unknown): InputError {
+  return new InputError(`Expected a readable folder for --manifests but received "${manifests}"`, { cause });
+}
 
 async function alreadyRunning(pinDirectory: string): Promise<EnvironmentError> {
   const pid = await daemonOf(pinDirectory);

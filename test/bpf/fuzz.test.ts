@@ -151,7 +151,7 @@ class Fuzz implements Disposable {
       return;
     }
     const target = wire && hook === 'ingress' ? this.#targetOf(wire) : undefined;
-    const isForUs = wire && target && mayOpen(wire);
+    const isForUs = wire && target && mayOpen(wire) && frame.readUIntBE(0, 6) === 0;
     if (verdict === 'pass' && frame.equals(packet)) {
       assert.ok(!isForUs, 'the first packet of a connection to a virtual service is not left alone');
       this.#count(wire ? 'untouched, whole' : 'untouched, malformed');
@@ -262,7 +262,15 @@ function isReplyOf(known: Known, out: Wire): boolean {
 
 /** A client's source port of 20 is never scheduled. */
 function mayOpen(wire: Wire): boolean {
+  if (isMartian(wire.source) || wire.source === wire.destination) return false;
   return wire.sourcePort !== 20 && (wire.protocol === 17 || (wire.tcpFlags & 6) === 2);
+}
+
+/** A source in hex that can be no client. */
+function isMartian(source: string): boolean {
+  if (source.length === 32) return /^(ff|0{31}[01]$)/.test(source);
+  const first = Number.parseInt(source.slice(0, 2), 16);
+  return first === 0 || first === 127 || first >= 224;
 }
 
 function swapped(before: Buffer, after: Buffer): boolean {

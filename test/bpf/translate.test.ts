@@ -234,6 +234,47 @@ suite('packets of a virtual service', { skip: missingForBpf() ?? false }, () => 
     });
   });
 
+  for (const source of ['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255', '10.96.0.10']) {
+    test(`v4 udp: from ${source}, where nobody can be answered → untouched and counted`, () => {
+      using plane = new TestPlane();
+      plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
+      plane.serve('udp', '10.96.0.10:54', []);
+      for (const destinationPort of [53, 54]) {
+        const request: PacketDescription = {
+          source,
+          sourcePort: 40000,
+          destination: '10.96.0.10',
+          destinationPort,
+          protocol: 'udp',
+          payload,
+        };
+        const outcome = plane.ingress(buildPacket(request));
+        assert.equal(outcome.verdict, 'pass');
+        assertPacket(outcome.packet, request);
+      }
+      assert.equal(plane.reason('passed_martian'), 2n);
+    });
+  }
+
+  for (const destinationMac of ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '02:00:00:00:00:99']) {
+    test(`v4 udp: in a frame for ${destinationMac}, not this host → untouched`, () => {
+      using plane = new TestPlane();
+      plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
+      const request: PacketDescription = {
+        source: '10.244.1.10',
+        sourcePort: 40000,
+        destination: '10.96.0.10',
+        destinationPort: 53,
+        protocol: 'udp',
+        payload,
+        destinationMac,
+      };
+      const outcome = plane.ingress(buildPacket(request));
+      assert.equal(outcome.verdict, 'pass');
+      assertPacket(outcome.packet, request);
+    });
+  }
+
   test('v4 udp: a fragment → untouched and counted', () => {
     using plane = new TestPlane();
     plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);

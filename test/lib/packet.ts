@@ -10,7 +10,8 @@ import {
 } from '../../src/model/address.ts';
 
 export const macClient = '02:00:00:00:00:01';
-export const macNode = '02:00:00:00:00:02';
+/** That of lo, by which test runs come in: their packets are for this host. */
+export const macNode = '00:00:00:00:00:00';
 
 /** Letters as tcpdump's and the recordings': S, A, F, R, P, U. */
 export type TcpFlags = string;

@@ -90,6 +90,15 @@ export class BpfMaps implements Disposable {
     return map;
   }
 
+  /** The tables whose entries are not as many as these sizes say, as those of an earlier process may be. */
+  otherSizes(
+    sizes: TableSizes,
+  ): readonly { readonly table: MapName; readonly size: number; readonly asked: number }[] {
+    return (['services', 'destinations', 'places', 'connections'] as const)
+      .map((table) => ({ table, size: this.get(table).maxEntries, asked: sizes[table] }))
+      .filter(({ size, asked }) => size !== asked);
+  }
+
   close(): void {
     for (const map of this.#maps.values()) map.close();
   }
