@@ -98,8 +98,59 @@ static __always_inline int make_room(struct __sk_buff *skb, __u32 length, __u32 
 	       bpf_skb_adjust_room(skb, header_length + sizeof(struct icmp_header), BPF_ADJ_ROOM_MAC, 0);
 }
 
+/* Where the transport checksum is in the quote, and what it has to be. */
+struct quoted_checksum {
+	__u32 offset;
+	__sum16 was;
+	__sum16 is;
+};
+
+/*
+ * A checksum that was still partial is completed when the packet leaves, where it stands now in the quote, and would
+ * spoil the sum of the ICMP message over it. So it gets the one value that completing does not change: c with c =
+ * ~(rest + c), which in ones' complement is half of -rest. Nobody looks at a quoted checksum.
+ */
+static __always_inline int settle_checksum(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
+					   struct quoted_checksum *checksum)
+{
+	int is_ipv4 = packet->tuple.family == FAMILY_IPV4;
+	__u32 rest;
+
+	checksum->offset = packet->transport_offset - ETH_HLEN +
+			   (packet->tuple.protocol == IPPROTO_TCP ? __builtin_offsetof(struct tcphdr, check)
+								  : __builtin_offsetof(struct udphdr, check));
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + checksum->offset, &checksum->was, sizeof(checksum->was)))
+		return -1;
+	/* An IPv4 header sums up to nothing. */
+	rest = is_ipv4 ? bpf_csum_diff(NULL, 0, (__be32 *)quote->packet, QUOTE_MAX, 0)
+		       : bpf_csum_diff(NULL, 0, (__be32 *)(quote->packet + sizeof(struct ipv6hdr)),
+				       QUOTE_MAX - sizeof(struct ipv6hdr), 0);
+	rest = (__u16)~fold_checksum(rest) + (__u16)~checksum->was;
+	checksum->is = (0xffff - rest % 0xffff) * 0x8000 % 0xffff;
+	return 0;
+}
+
+/* The ICMP message's checksum. @param sum over what it has beside the message itself */
+static __always_inline __sum16 checksum_of(const struct icmp_quote *quote, const struct quoted_checksum *checksum,
+					   __u32 sum)
+{
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(*quote), sum);
+	return fold_checksum((__u16)~fold_checksum(sum) + (__u16)~checksum->was + checksum->is);
+}
+
+static __always_inline int write_message(struct __sk_buff *skb, const struct icmp_quote *quote, __u32 length,
+					 const struct quoted_checksum *checksum, const void *ip, __u32 ip_length)
+{
+	__u32 message = ETH_HLEN + ip_length;
+
+	return make_room(skb, length, ip_length) || bpf_skb_store_bytes(skb, ETH_HLEN, ip, ip_length, 0) ||
+	       bpf_skb_store_bytes(skb, message, &quote->icmp, sizeof(quote->icmp), 0) ||
+	       bpf_skb_store_bytes(skb, message + sizeof(quote->icmp) + checksum->offset, &checksum->is,
+				   sizeof(checksum->is), 0);
+}
+
 static __always_inline int reject4(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
-				   __u32 length)
+				   __u32 length, const struct quoted_checksum *checksum)
 {
 	struct iphdr ip = {
 		.version = 4,
@@ -113,14 +164,13 @@ static __always_inline int reject4(struct __sk_buff *skb, const struct packet *p
 
 	quote->icmp.type = ICMP_UNREACHABLE;
 	quote->icmp.code = ICMP_UNREACHABLE_PORT;
-	quote->icmp.checksum = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(*quote), 0));
+	quote->icmp.checksum = checksum_of(quote, checksum, 0);
 	ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
-	return make_room(skb, length, sizeof(ip)) || bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
-	       bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &quote->icmp, sizeof(quote->icmp), 0);
+	return write_message(skb, quote, length, checksum, &ip, sizeof(ip));
 }
 
 static __always_inline int reject6(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
-				   __u32 length)
+				   __u32 length, const struct quoted_checksum *checksum)
 {
 	struct pseudo_header6 pseudo = {
 		.source = packet->tuple.destination,
@@ -141,9 +191,8 @@ static __always_inline int reject6(struct __sk_buff *skb, const struct packet *p
 	quote->icmp.type = ICMPV6_UNREACHABLE;
 	quote->icmp.code = ICMPV6_UNREACHABLE_PORT;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
-	quote->icmp.checksum = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(*quote), sum));
-	return make_room(skb, length, sizeof(ip)) || bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
-	       bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &quote->icmp, sizeof(quote->icmp), 0);
+	quote->icmp.checksum = checksum_of(quote, checksum, sum);
+	return write_message(skb, quote, length, checksum, &ip, sizeof(ip));
 }
 
 /*
@@ -153,16 +202,17 @@ static __always_inline int reject6(struct __sk_buff *skb, const struct packet *p
  */
 static __noinline enum reason reject(struct __sk_buff *skb, const struct packet *packet)
 {
+	struct quoted_checksum checksum = {};
 	struct icmp_quote quote;
 	__u32 length;
 
 	if (!take_reject_token())
 		return REASON_DROPPED_REJECT_RATE;
 	length = quote_packet(skb, packet, &quote);
-	if (!length)
+	if (!length || settle_checksum(skb, packet, &quote, &checksum))
 		return REASON_DROPPED_REJECT_FAILED;
-	if (packet->tuple.family == FAMILY_IPV4 ? reject4(skb, packet, &quote, length)
-						: reject6(skb, packet, &quote, length))
+	if (packet->tuple.family == FAMILY_IPV4 ? reject4(skb, packet, &quote, length, &checksum)
+						: reject6(skb, packet, &quote, length, &checksum))
 		return REASON_DROPPED_REJECT_FAILED;
 	if (swap_link_addresses(skb))
 		return REASON_DROPPED_REJECT_FAILED;
