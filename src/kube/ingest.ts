@@ -15,6 +15,8 @@ export interface Ingested extends ClusterObjects {
   readonly refused: readonly string[];
   /** Some document could not be told: it may have been any object of the file. */
   readonly hasUnknown: boolean;
+  /** There is no document but empty ones: the writer may just have truncated the file. */
+  readonly isEmpty: boolean;
   /** Objects of kinds that have no say here. */
   readonly ignored: number;
 }
@@ -26,6 +28,7 @@ export const nothing: Ingested = {
   problems: [],
   refused: [],
   hasUnknown: false,
+  isEmpty: true,
   ignored: 0,
 };
 
@@ -48,6 +51,7 @@ class Intake implements Ingested {
   readonly problems: string[] = [];
   readonly refused: string[] = [];
   hasUnknown = false;
+  isEmpty = true;
   ignored = 0;
   readonly #file: string;
 
@@ -58,6 +62,7 @@ class Intake implements Ingested {
   /** `apiVersion` and `kind` are those that a typed list (ServiceList) lends to items that have none. */
   take(document: unknown, apiVersion: string, kind: string): void {
     if (document === undefined || document === null) return;
+    this.isEmpty = false;
     if (!isFields(document)) {
       this.#unknown('expected an object with apiVersion and kind');
       return;

@@ -28,6 +28,17 @@ export function withFormer(read: Ingested, former: Ingested): Ingested {
   };
 }
 
+/** Whether `former` has an object that `now` has not. */
+export function losesObjects(former: ClusterObjects, now: ClusterObjects): boolean {
+  const loses = (before: readonly Named[], after: readonly Named[]) => {
+    const present = new Set(after.map(objectId));
+    return before.some((object) => !present.has(objectId(object)));
+  };
+  return (
+    loses(former.services, now.services) || loses(former.slices, now.slices) || loses(former.nodes, now.nodes)
+  );
+}
+
 /** An object that several files define (or one file twice) is that of the file whose name sorts first. */
 export function mergeManifests(files: ReadonlyMap<string, Ingested>): {
   readonly objects: ClusterObjects;

@@ -4,19 +4,19 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { dump } from 'js-yaml';
 import { ManifestStore } from '../../../src/kube/manifest-store.ts';
 import { serviceManifest } from '../../lib/manifests/objects.ts';
 
-test('a file that was written to a moment ago waits for the next look, but not at the first one', async (t) => {
+test('a file that was written to a moment ago waits for the next look', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'bpvs-store-'));
   t.after(() => rmSync(folder, { recursive: true }));
-  const writtenMs = Date.UTC(2026, 0, 2);
-  let nowMs = writtenMs;
+  let nowMs = Date.UTC(2026, 0, 2);
   const write = (name: string) => {
     const path = join(folder, `${name}.json`);
     writeFileSync(path, JSON.stringify(serviceManifest({}, { metadata: { name } })));
-    utimesSync(path, writtenMs / 1000, writtenMs / 1000);
+    utimesSync(path, nowMs / 1000, nowMs / 1000);
   };
   const store = new ManifestStore(folder, () => nowMs);
   const look = async () => {
@@ -25,6 +25,7 @@ test('a file that was written to a moment ago waits for the next look, but not a
   };
 
   write('one');
+  nowMs += 1000;
   assert.deepEqual(await look(), { names: ['one'], hasChanged: true, isUnsettled: false });
   write('two');
   nowMs += 49;
@@ -69,4 +70,99 @@ test('a folder that is called like a manifest is a problem, but nothing is missi
   mkdirSync(join(folder, 'web.yaml'));
   const { problems, unread } = await new ManifestStore(folder).scan();
   assert.deepEqual([problems, unread], [['web.yaml: is no file'], []]);
+});
+
+/** A folder, its store, a clock, and what a look says: names of services, problems, "unsettled", "unread NAME". */
+function setUp(t: TestContext) {
+  const folder = mkdtempSync(join(tmpdir(), 'bpvs-store-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  let nowMs = Date.UTC(2026, 0, 2);
+  const store = new ManifestStore(folder, () => nowMs);
+  const path = join(folder, 'k.yaml');
+  return {
+    path,
+    pass(ms: number) {
+      nowMs += ms;
+    },
+    write(...names: readonly string[]) {
+      writeFileSync(
+        path,
+        names.map((name) => dump(serviceManifest({}, { metadata: { name } }))).join('---\n'),
+      );
+      utimesSync(path, nowMs / 1000, nowMs / 1000);
+    },
+    async look() {
+      const { objects, problems, isUnsettled, unread } = await store.scan();
+      const states = [...(isUnsettled ? ['unsettled'] : []), ...unread.map((name) => `unread ${name}`)];
+      return [...objects.services.map((each) => each.name), ...problems, ...states];
+    },
+  };
+}
+
+test('a file that has no document any more keeps its objects until it is written or deleted', async (t) => {
+  const { path, pass, write, look } = setUp(t);
+  write('one', 'two');
+  pass(1000);
+  assert.deepEqual(await look(), ['one', 'two']);
+  write();
+  pass(50);
+  assert.deepEqual(await look(), ['one', 'two', 'unsettled']);
+  pass(1000);
+  const problem = 'k.yaml: holds no document; its former objects stay until it is deleted';
+  assert.deepEqual(await look(), ['one', 'two', problem]);
+  assert.deepEqual(await look(), ['one', 'two']);
+  write('one', 'two', 'three');
+  pass(50);
+  assert.deepEqual(await look(), ['one', 'two', 'three']);
+  write();
+  pass(50);
+  assert.deepEqual(await look(), ['one', 'two', 'three', 'unsettled']);
+  rmSync(path);
+  assert.deepEqual(await look(), []);
+});
+
+test('a file that has lost objects counts once it has been as it is for a second', async (t) => {
+  const { pass, write, look } = setUp(t);
+  write('one', 'two', 'three');
+  pass(1000);
+  await look();
+  write('one');
+  pass(50);
+  assert.deepEqual(await look(), ['one', 'two', 'three', 'unsettled']);
+  pass(999);
+  write('one', 'two');
+  pass(50);
+  assert.deepEqual(await look(), ['one', 'two', 'three', 'unsettled']);
+  pass(999);
+  assert.deepEqual(await look(), ['one', 'two', 'three', 'unsettled']);
+  pass(1);
+  assert.deepEqual(await look(), ['one', 'two']);
+});
+
+test('a file that is being written when the process begins is unread until it has been as it is for a second', async (t) => {
+  const { pass, write, look } = setUp(t);
+  write('one');
+  pass(10);
+  assert.deepEqual(await look(), ['one', 'unsettled', 'unread k.yaml']);
+  pass(800);
+  write('one', 'two');
+  pass(50);
+  assert.deepEqual(await look(), ['one', 'two', 'unsettled', 'unread k.yaml']);
+  pass(999);
+  assert.deepEqual(await look(), ['one', 'two', 'unsettled', 'unread k.yaml']);
+  pass(1);
+  assert.deepEqual(await look(), ['one', 'two']);
+  assert.deepEqual(await look(), ['one', 'two']);
+});
+
+test('a file without a document is unread when the process begins, and nothing special later', async (t) => {
+  const { path, pass, write, look } = setUp(t);
+  write();
+  pass(5000);
+  assert.deepEqual(await look(), ['unread k.yaml']);
+  rmSync(path);
+  assert.deepEqual(await look(), []);
+  write();
+  pass(50);
+  assert.deepEqual(await look(), []);
 });
