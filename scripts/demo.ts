@@ -11,6 +11,17 @@ import { dualServiceManifests } from '../test/lib/manifests/dual-stack.ts';
 import { Client, tally } from '../test/lib/traffic/client.ts';
 import { Servers } from '../test/lib/traffic/server.ts';
 
+const usage = `usage: npm run demo
+Serves two Services in a lab of network namespaces by rr and by sh, and prints who answered. Needs root; leaves nothing behind.
+`;
+
+const words = process.argv.slice(2);
+if (words.length > 0) {
+  const isHelp = words.length === 1 && ['--help', '-h'].includes(words[0] ?? '');
+  process[isHelp ? 'stdout' : 'stderr'].write(usage);
+  process.exit(isHelp ? 0 : 2);
+}
+
 const port = 8080;
 const requests = 30;
 const families = ['v4', 'v6'] as const;
