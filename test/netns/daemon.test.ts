@@ -298,9 +298,7 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
       );
       assert.equal(existsSync(pinDirectory), false);
     }
-    const none = await agent.command('status');
-    assert.equal(none.code, 0, 'the maps are there, whatever failed later');
-    await agent.command('cleanup');
+    assert.equal(existsSync(agent.pinDirectory), false, 'a start that fails leaves no maps');
     assert.equal((await agent.command('status')).code, 3);
   });
 
@@ -309,7 +307,66 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     const { code, stderr } = await agent.command('run', '--manifests', '/nowhere', '--cgroup', agent.cgroup);
     assert.equal(code, 2);
     assert.match(stderr, /bpvs: Expected a readable folder for --manifests but received "\/nowhere"\n$/);
+    assert.equal(existsSync(agent.pinDirectory), false, 'a start that fails leaves no maps');
   });
+
+  test('a later daemon says that it adopts tables of another size than asked for', async () => {
+    await using agent = makeAgent();
+    await agent.start('--max-connections', '2048');
+    assert.doesNotMatch(agent.log, /another size/);
+    await agent.stop();
+    await agent.start('--max-connections', '4096');
+    assert.match(
+      agent.log,
+      /level=warning event=".*another size.*" table=connections size=2048 asked=4096\n/,
+    );
+  });
+
+  test('a device that --devices names is told of once while there is none', async () => {
+    await using agent = makeAgent();
+    assert.match(await agent.start('--devices', 'eth0,nosuch0,lo'), / 1 devices$/);
+    assert.match(
+      agent.log,
+      /level=warning event="device not served" problem="there is no device nosuch0 yet"/,
+    );
+    assert.match(agent.log, /problem="lo cannot be served/);
+    const [node] = lab.nodes;
+    await node.mustRun(['ip', 'link', 'add', 'nosuch0', 'type', 'veth']);
+    await agent.logged(/event="device attached" device=nosuch0\n/);
+    await node.mustRun(['ip', 'link', 'delete', 'nosuch0']);
+    await agent.logged(/event="device forgotten" device=nosuch0\n/);
+    assert.equal(agent.log.match(/problem="lo cannot/g)?.length, 1);
+  });
+
+  for (const hook of ['clsact', 'tcx']) {
+    test(`${hook}: what others take off a device, and a device made again, is attached again`, async () => {
+      await using agent = makeAgent();
+      const [node] = lab.nodes;
+      const add = ['ip', 'link', 'add', 'again0', 'index', '777', 'type', 'veth'];
+      await node.mustRun(add);
+      await agent.start('--attach', hook, '--devices', `again0,${pod.hostDevice}`);
+      const names = async () => (await readStatus(agent)).devices.map((each: { name: string }) => each.name);
+      const both = (await names()).sort();
+      assert.equal(both.length, 2);
+      if (hook === 'clsact') {
+        await node.mustRun(['tc', 'qdisc', 'del', 'dev', pod.hostDevice, 'clsact']);
+      } else {
+        const pin = readdirSync(`${agent.pinDirectory}/links`).find((each) =>
+          /^tcx-(?!777).*-ingress/.test(each),
+        );
+        using link = BpfLink.openPinned(`${agent.pinDirectory}/links/${pin}`);
+        link.detach();
+      }
+      const attached = (name: string) => `event="device attached" device=${name}\\n`;
+      await agent.logged(new RegExp(`${attached(pod.hostDevice)}[^]*${attached(pod.hostDevice)}`), 10_000);
+      assert.deepEqual(tally(await client.tcp({ ...web, count: 2 })), { 'n1-pod1': 1, 'n2-pod1': 1 });
+      const batch = `link delete again0\n${add.slice(1).join(' ')}\n`;
+      await node.mustRun(['sh', '-c', `printf '${batch}' | ip -batch -`]);
+      await agent.logged(new RegExp(`${attached('again0')}[^]*${attached('again0')}`), 10_000);
+      assert.deepEqual((await names()).sort(), both);
+      await node.mustRun(['ip', 'link', 'delete', 'again0']);
+    });
+  }
 });
 
 async function explain(agent: NodeAgent, from: string) {

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceHook } from '../../dataplane/bpf/attachments.ts';
-import { isClientDevice, parseDevices } from '../../dataplane/bpf/devices.ts';
+import { isClientDevice, namedDevices, parseDevices } from '../../dataplane/bpf/devices.ts';
 import { defaultSizes, defaultTimeouts, type TableSizes } from '../../dataplane/bpf/options.ts';
 import type { SchedulerName } from '../../model/scheduler.ts';
 import { findCgroupRoot } from '../cgroup.ts';
@@ -84,6 +84,7 @@ function daemonOptions(options: RunOptions): DaemonOptions {
     node: options.node,
     cgroup: options.cgroup ?? findCgroupRoot(),
     isClientDevice: options.devices === undefined ? isClientDevice : parseDevices(options.devices),
+    namedDevices: options.devices === undefined ? [] : namedDevices(options.devices),
     deviceHook: options.attach,
     scheduler: options.scheduler,
     bpf: {

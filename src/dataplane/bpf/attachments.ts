@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the programs are attached: to devices and to a control group, by links that outlive the process.
-import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync } from 'node:fs';
 import { EnvironmentError, SystemError } from '../../errors.ts';
 import {
   attachTc,
@@ -55,6 +55,20 @@ const socketSections: Readonly<Record<string, string>> = {
   connect4: 'cgroup/connect4',
   connect6: 'cgroup/connect6',
 };
+
+/** include/uapi/linux/magic.h: CGROUP2_SUPER_MAGIC. */
+const cgroup2 = 0x63677270;
+
+/** Throws EnvironmentError where programs of sockets cannot be attached: there is no such control group of version 2. */
+export function checkCgroup(path: string): void {
+  try {
+    statSync(`${path}/.`);
+    if (statfsSync(path).type !== cgroup2)
+      throw Object.assign(new Error(`${path} is elsewhere`), { code: 'EBADF' });
+  } catch (error) {
+    throw explainCgroupError(error, path);
+  }
+}
 
 /**
  * Attaches loaded programs. What an earlier process attached is taken over in place: there is no packet in between that
@@ -112,16 +126,17 @@ export class Attachments {
 
   /**
    * Makes these the devices that are attached. One that cannot be attached is a failure of its own, which the next call
-   * tries again; one that has gone meanwhile is none.
+   * tries again; one that has gone meanwhile is none. What others have detached meanwhile is attached again.
    * @param others devices that exist but must not be attached; classifiers of an earlier process are taken off them
    */
   setDevices(wanted: readonly Device[], others: readonly Device[] = []): DeviceChanges {
     const attached: Device[] = [];
     const failures: DeviceFailure[] = [];
     for (const device of wanted) {
-      if (this.#attached.get(device.index)?.name === device.name) continue;
       try {
-        if (!this.#attached.has(device.index)) this.#attach(device);
+        const isAttached = this.#attached.has(device.index) && this.#isAttached(device.index);
+        if (isAttached && this.#attached.get(device.index)?.name === device.name) continue;
+        if (!isAttached) this.#attach(device);
         attached.push(device);
         this.#attached.set(device.index, device);
       } catch (error) {
@@ -140,13 +155,24 @@ export class Attachments {
     return { attached, forgotten, failures };
   }
 
+  /** Whether the programs that were attached are still there: others may take them off, an index may be another device's now. */
+  #isAttached(ifindex: number): boolean {
+    return directions.every((direction) => {
+      if (this.#hook === 'clsact') return queryTc(filterOf(ifindex, direction)) !== undefined;
+      const path = this.#linkPath(tcxPin(ifindex, direction));
+      if (!existsSync(path)) return false;
+      using link = BpfLink.openPinned(path);
+      return link.info().ifindex === ifindex;
+    });
+  }
+
   #attach(device: Device): void {
     for (const direction of directions) this.#attachDirection(device.index, direction);
   }
 
   #attachDirection(ifindex: number, direction: Direction): void {
     const program = this.#programs.program(`tc_${direction}`);
-    const pin = `tcx-${ifindex}-${direction}`;
+    const pin = tcxPin(ifindex, direction);
     if (this.#hook !== 'clsact') {
       try {
         this.#attachLink(pin, program, () => BpfLink.attachTcx(program, ifindex, direction), ifindex);
@@ -169,11 +195,15 @@ export class Attachments {
     attach: (program: BpfProgram) => BpfLink,
     ifindex?: number,
   ): void {
-    const path = `${this.#pinDirectory}/links/${pin}`;
+    const path = this.#linkPath(pin);
     if (existsSync(path) && adoptLink(path, program, ifindex)) return;
     removeLink(this.#pinDirectory, pin);
     using link = attach(program);
     link.pin(path);
+  }
+
+  #linkPath(pin: string): string {
+    return `${this.#pinDirectory}/links/${pin}`;
   }
 }
 
@@ -208,6 +238,10 @@ export function detachClassifiers(ifindex: number): number {
 /** Whether a device has our classifiers. */
 export function hasClassifiers(ifindex: number): boolean {
   return directions.some((direction) => queryTc(filterOf(ifindex, direction)) !== undefined);
+}
+
+function tcxPin(ifindex: number, direction: Direction): string {
+  return `tcx-${ifindex}-${direction}`;
 }
 
 function filterOf(ifindex: number, direction: Direction): TcFilter {

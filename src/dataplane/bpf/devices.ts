@@ -33,7 +33,7 @@ export type DeviceFilter = (device: DeviceTraits) => boolean;
  * taken away, from the others if there are any, else from the devices of the rule. Throws InputError.
  */
 export function parseDevices(text: string): DeviceFilter {
-  const patterns = text.split(',').map((pattern) => pattern.trim());
+  const patterns = split(text);
   if (patterns.some((pattern) => !/^!?[^\s!/]{1,15}$/.test(pattern))) {
     throw new InputError(`Expected device names, globs or !names joined by commas but received "${text}"`);
   }
@@ -44,6 +44,28 @@ export function parseDevices(text: string): DeviceFilter {
     if (included.length === 0) return isClientDevice(device);
     return isReadableDevice(device) && included.some((pattern) => pattern.test(device.name));
   };
+}
+
+/** The names among what --devices says that are neither globs nor left out. */
+export function namedDevices(text: string): readonly string[] {
+  return split(text).filter((pattern) => !/[!*?]/.test(pattern));
+}
+
+/** One line for each of these names that no device has, or one that cannot be served. */
+export function deviceProblems(
+  names: readonly string[],
+  devices: readonly DeviceTraits[],
+): readonly string[] {
+  return names.flatMap((name) => {
+    const device = devices.find((each) => each.name === name);
+    if (!device) return [`there is no device ${name} yet`];
+    if (isReadableDevice(device)) return [];
+    return [`${name} cannot be served: only devices with an Ethernet header can, and lo need not`];
+  });
+}
+
+function split(text: string): readonly string[] {
+  return text.split(',').map((pattern) => pattern.trim());
 }
 
 function glob(pattern: string): RegExp {

@@ -2,7 +2,13 @@
 // Which devices are clients' devices, by rule and by option.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type DeviceTraits, isClientDevice, parseDevices } from '../../../src/dataplane/bpf/devices.ts';
+import {
+  type DeviceTraits,
+  deviceProblems,
+  isClientDevice,
+  namedDevices,
+  parseDevices,
+} from '../../../src/dataplane/bpf/devices.ts';
 import { InputError } from '../../../src/errors.ts';
 
 const ethernet = 1;
@@ -53,6 +59,16 @@ test('--devices replaces the rule by names and globs, but never takes a device t
 test('!name leaves a device out, of the rule where nothing else is named', () => {
   assert.deepEqual(chosen(parseDevices('!veth*,!lxc1')), ['eth0', 'bond0', 'bond0.7', 'flannel.1']);
   assert.deepEqual(chosen(parseDevices('veth*,!veth2')), ['veth1']);
+});
+
+test('each plain name of --devices that brings no device is told of', () => {
+  const names = namedDevices('eth0, nosuch, wg0,lo,veth*,veth?,!dummy0');
+  assert.deepEqual(names, ['eth0', 'nosuch', 'wg0', 'lo']);
+  assert.deepEqual(deviceProblems(names, node), [
+    'there is no device nosuch yet',
+    'wg0 cannot be served: only devices with an Ethernet header can, and lo need not',
+    'lo cannot be served: only devices with an Ethernet header can, and lo need not',
+  ]);
 });
 
 for (const text of ['', 'eth0,,eth1', '!', 'eth/0', 'a-name-that-is-too-long']) {
