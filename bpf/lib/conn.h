@@ -126,7 +126,10 @@ static __always_inline void change_state(struct connection *connection, __u32 fr
 
 static __always_inline __u64 timeout_of(const struct settings *settings, __u32 state)
 {
-	return state < STATE_COUNT ? settings->timeouts[state] : 0;
+	__u64 index = state;
+
+	barrier_var(index); /* Linux 6.1 knows a bound only of the register that was compared */
+	return index < STATE_COUNT ? settings->timeouts[index] : 0;
 }
 
 /* Every packet restarts the timer, also one that does not change the state (ip_vs_conn_put). */

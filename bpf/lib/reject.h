@@ -20,7 +20,7 @@
 #define REJECTS_BURST 50
 
 /* How much of the packet is sent back: the IP header, its options and what a client needs to know its socket by. */
-#define QUOTE_MAX 128
+#define QUOTE_MAX 96
 #define HOP_LIMIT 64
 
 /* RFC 792, RFC 4443 */
@@ -86,8 +86,6 @@ static __always_inline __u32 quote_packet(struct __sk_buff *skb, const struct pa
 	__builtin_memset(quote, 0, sizeof(*quote));
 	if (length > QUOTE_MAX)
 		length = QUOTE_MAX;
-	/* One register for both bounds: Linux 6.1's verifier does not learn of one copy what is checked of another. */
-	barrier_var(length);
 	if (length < sizeof(struct iphdr) || bpf_skb_load_bytes(skb, ETH_HLEN, quote->packet, length))
 		return 0;
 	return length;
