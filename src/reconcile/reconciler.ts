@@ -34,6 +34,8 @@ export class Reconciler implements Disposable {
   #isComplete = true;
   /** While not all that is desired is known: what was desired at any time, and so was not only unknown when it ceased to be. */
   readonly #everDesired = new Set<string>();
+  /** Those of them that had a destination. */
+  readonly #everServed = new Set<string>();
   #cancelRetry: () => void = () => {};
   #retryMs = firstRetryMs;
 
@@ -48,10 +50,10 @@ export class Reconciler implements Disposable {
    * @param isComplete whether all that is desired is known; if not, a virtual service that was never desired stays
    */
   want(desired: readonly VirtualService[], isComplete = true): void {
-    if (isComplete) this.#everDesired.clear();
-    else
-      for (const each of [...(this.#desired ?? []), ...desired])
-        this.#everDesired.add(virtualServiceId(each));
+    if (isComplete) {
+      this.#everDesired.clear();
+      this.#everServed.clear();
+    } else this.#remember([...(this.#desired ?? []), ...desired]);
     this.#desired = desired;
     this.#isComplete = isComplete;
     this.#retryMs = firstRetryMs;
@@ -89,7 +91,17 @@ export class Reconciler implements Disposable {
     });
   }
 
+  #remember(desired: readonly VirtualService[]): void {
+    for (const service of desired) {
+      this.#everDesired.add(virtualServiceId(service));
+      if (service.destinations.length > 0) this.#everServed.add(virtualServiceId(service));
+    }
+  }
+
+  /** A service that nobody named yet may be in what is unread; so may all destinations of one that never had any here. */
   #mayBeUnknown(operation: Operation): boolean {
-    return operation.do === 'delete-service' && !this.#everDesired.has(virtualServiceId(operation.service));
+    const id = virtualServiceId(operation.service);
+    if (operation.do === 'delete-service') return !this.#everDesired.has(id);
+    return operation.do === 'delete-destination' && !this.#everServed.has(id);
   }
 }

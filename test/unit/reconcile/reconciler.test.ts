@@ -106,6 +106,19 @@ test('while not all that is desired is known, services that never were desired s
   assert.deepEqual(ports(dataPlane), [80]);
 });
 
+test('while not all that is desired is known, a service without any known destination keeps those it has', () => {
+  const dataPlane = new MemoryDataPlane();
+  setUp(dataPlane).reconciler.want([service(80, '10.244.1.2')]);
+  const { reconciler } = setUp(dataPlane);
+  const addresses = () => dataPlane.services()[0]?.destinations.map(({ address }) => address);
+  reconciler.want([service(80)], false);
+  assert.deepEqual(addresses(), ['10.244.1.2']);
+  reconciler.want([service(80, '10.244.1.3')], false);
+  assert.deepEqual(addresses(), ['10.244.1.3']);
+  reconciler.want([service(80)], false);
+  assert.deepEqual(addresses(), []);
+});
+
 test('what was desired when all was known may go when not all is', () => {
   const dataPlane = new MemoryDataPlane();
   const { reconciler } = setUp(dataPlane);
