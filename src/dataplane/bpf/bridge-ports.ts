@@ -3,9 +3,10 @@
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { LinkRecord } from '../../native/network-records.ts';
 
-/** Makes the map `bridge_ports` hold exactly the ports among these links. */
+/** Makes the map `bridge_ports` hold exactly the ports among these links, the first of them where it has not room for all. */
 export function setBridgePorts(map: BpfMap, links: readonly LinkRecord[]): void {
-  const wanted = new Set(links.filter((link) => link.slaveKind === 'bridge').map((link) => link.index));
+  const ports = links.filter((link) => link.slaveKind === 'bridge').slice(0, map.maxEntries);
+  const wanted = new Set(ports.map((link) => link.index));
   for (const key of [...map.keys()]) if (!wanted.delete(key.readUInt32LE())) map.delete(key);
   for (const index of wanted) map.update(word(index), word(1));
 }
