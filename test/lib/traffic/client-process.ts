@@ -26,7 +26,9 @@ async function execute(command: Command): Promise<unknown> {
   switch (command.do) {
     case 'tcp':
     case 'udp':
-      return repeat(command.request, () => askOnce({ ...command.request, protocol: command.do }));
+      return repeat(command.request, (index) =>
+        askOnce({ ...command.request, ...sourcePortOf(command.request, index), protocol: command.do }),
+      );
     case 'open':
       return attempt(() => open(command.request));
     case 'ask':
@@ -62,13 +64,18 @@ function askOnce(request: OpenRequest): Promise<Answer> {
   });
 }
 
-async function repeat(request: TcpRequest, once: () => Promise<Answer>): Promise<Answer[]> {
+/** Each of several requests has a port of its own: those from the first one on, where that is given. */
+function sourcePortOf({ sourcePort }: TcpRequest, index: number): Pick<TcpRequest, 'sourcePort'> {
+  return sourcePort === undefined ? {} : { sourcePort: sourcePort + index };
+}
+
+async function repeat(request: TcpRequest, once: (index: number) => Promise<Answer>): Promise<Answer[]> {
   const answers: Answer[] = [];
   let started = 0;
   const worker = async () => {
     while (started < (request.count ?? 1)) {
       const index = started++;
-      answers[index] = await once();
+      answers[index] = await once(index);
     }
   };
   await Promise.all(Array.from({ length: request.concurrency ?? 1 }, worker));

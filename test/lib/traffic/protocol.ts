@@ -46,6 +46,7 @@ export interface Transfer extends TransferReport {
 export interface Target {
   readonly address: string;
   readonly port: number;
+  /** Of the first request, where there are several; the next has the next one. */
   readonly sourcePort?: number;
   readonly sourceAddress?: string;
   /** Silence longer than this is a timeout; 2000 if not given. */
