@@ -23,6 +23,7 @@ struct abi {
 	enum direction direction;
 	enum family family;
 	enum filter filter;
+	enum handler handler;
 	enum hook hook;
 	enum no_destination no_destination;
 	enum reason reason;

@@ -10,46 +10,20 @@
 #include "lib/conn.h"
 #include "lib/explain.h"
 #include "lib/filter.h"
+#include "lib/handlers.h"
 #include "lib/l2.h"
 #include "lib/nat.h"
 #include "lib/parse.h"
-#include "lib/reject.h"
 #include "lib/reuse.h"
 #include "lib/schedule.h"
+#include "lib/skb.h"
 #include "lib/stats.h"
 
-/* The longest headers that are read: Ethernet, IPv4 with all options, TCP with all options. */
-#define HEADERS_MAX (ETH_HLEN + 60 + 60)
-
-/* Parses what is linear; where that is not enough for the headers, pulls them in once. */
-static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
-					     enum family family, enum hook hook)
-{
-	enum reason reason;
-	int i;
-
-	packet->tuple.hook = hook;
-	for (i = 0; i < 2; i++) {
-		cursor->start = (void *)(long)skb->data;
-		cursor->end = (void *)(long)skb->data_end;
-		cursor->at = cursor->start + ETH_HLEN;
-		reason = parse_network(cursor, packet, family, skb->len - ETH_HLEN);
-		if (reason == REASON_TRANSLATED)
-			reason = parse_transport(cursor, packet);
-		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
-			return reason;
-		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
-	}
-	return reason;
-}
-
-static __always_inline int verdict_of(struct __sk_buff *skb, const struct packet *packet, enum reason reason)
+static __always_inline int verdict_of(enum reason reason)
 {
 	if (reason == REASON_REJECTED_NO_DESTINATION)
-		reason = reject(skb, packet);
+		return hand_over_to(HANDLER_REJECT);
 	count_reason(reason);
-	if (reason == REASON_REJECTED_NO_DESTINATION)
-		return bpf_redirect(skb->ifindex, 0);
 	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
@@ -106,7 +80,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	if (reason == REASON_PASSED_NOT_OURS)
 		return TC_ACT_UNSPEC;
 	if (reason != REASON_TRANSLATED)
-		return verdict_of(skb, &packet, reason);
+		return verdict_of(reason);
 
 	found = find_flow(&packet.tuple);
 	if (found) {
@@ -122,7 +96,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 			connection = NULL;
 			break;
 		case UNSERVED:
-			return verdict_of(skb, &packet, REASON_DROPPED_DESTINATION_GONE);
+			return verdict_of(REASON_DROPPED_DESTINATION_GONE);
 		}
 	}
 	if (!connection) {
@@ -132,7 +106,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 		if (reason == REASON_PASSED_NOT_OURS)
 			return TC_ACT_UNSPEC;
 		if (reason != REASON_TRANSLATED)
-			return verdict_of(skb, &packet, reason);
+			return verdict_of(reason);
 		if (admission.has_displaced) {
 			count_reason(REASON_DISPLACED_HALF_OPEN);
 			remove_connection(admission.displaced.connection, admission.displaced.generation);
@@ -171,9 +145,9 @@ int tc_ingress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC : ingress4(skb);
+		return is_foreign(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress4(skb));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC : ingress6(skb);
+		return is_foreign(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress6(skb));
 	default:
 		return TC_ACT_UNSPEC;
 	}
@@ -184,9 +158,9 @@ int tc_egress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign(skb, FAMILY_IPV4, HOOK_EGRESS) ? TC_ACT_UNSPEC : egress4(skb);
+		return is_foreign(skb, FAMILY_IPV4, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress4(skb));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign(skb, FAMILY_IPV6, HOOK_EGRESS) ? TC_ACT_UNSPEC : egress6(skb);
+		return is_foreign(skb, FAMILY_IPV6, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress6(skb));
 	default:
 		return TC_ACT_UNSPEC;
 	}

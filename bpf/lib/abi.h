@@ -192,6 +192,12 @@ enum hook {
 	HOOK_EGRESS,
 };
 
+/* A program of bpf/handlers.bpf.c that rare packets are handed over to: HANDLER_REJECT is handle_reject, and so on. */
+enum handler {
+	HANDLER_REJECT,
+	HANDLER_COUNT,
+};
+
 /* A packet as it is met: the same tuple at ingress and at egress are two things. */
 struct flow_key4 {
 	__be32 source;
@@ -254,6 +260,7 @@ enum reason {
 	REASON_DROPPED_BEING_OPENED,
 	REASON_DROPPED_PORTS_EXHAUSTED,
 	REASON_DROPPED_REWRITE_FAILED,
+	REASON_DROPPED_HANDLER_MISSING,
 	REASON_DISPLACED_HALF_OPEN,
 	REASON_EXPIRED,
 	REASON_COUNT,

@@ -195,4 +195,15 @@ struct {
 	__type(value, struct shared);
 } shared SEC(".maps");
 
+/*
+ * Programs that rare packets are handed over to, by enum handler. Written by the control plane before anything is
+ * attached; emptied by the kernel when the map's last descriptor and pin are gone.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, HANDLER_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} handlers SEC(".maps");
+
 #endif

@@ -8,13 +8,13 @@ import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import { netnsCookie } from '../../native/namespace.ts';
 import { BpfMaps, entriesFor, type MapName, mapNames, mapPin } from './bpf-maps.ts';
-import { layouts } from './layouts.ts';
+import { enums, layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
 import { preparePins, requireRights } from './pin-directory.ts';
 import { noPacket } from './program-pins.ts';
 import type { StructLayout } from './struct.ts';
 
-const objectFiles = ['tc', 'cgroup', 'sweep'] as const;
+const objectFiles = ['tc', 'handlers', 'cgroup', 'sweep'] as const;
 
 function objectPath(name: string): string {
   return fileURLToPath(new URL(`../../../build/bpf/${name}.bpf.o`, import.meta.url));
@@ -53,8 +53,10 @@ export class BpfPrograms implements Disposable {
     const objects: BpfObject[] = [];
     try {
       for (const file of objectFiles) objects.push(loadObject(file, options, maps));
+      const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted);
+      programs.#fillHandlers();
       if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
-      return new BpfPrograms(new BpfMaps(maps), objects, isAdopted);
+      return programs;
     } catch (error) {
       for (const object of objects) object.close();
       for (const map of maps.values()) map.close();
@@ -73,6 +75,16 @@ export class BpfPrograms implements Disposable {
     return this.program(name).testRun({ data: noPacket }).returnValue;
   }
 
+  /** Fills the slots of `handlers`; those of an earlier process are replaced one by one, each at once. */
+  #fillHandlers(): void {
+    const handlers = this.maps.get('handlers');
+    for (const [name, slot] of Object.entries(enums.handler)) {
+      if (name === 'HANDLER_COUNT') continue;
+      const program = this.program(name.toLowerCase().replace('handler_', 'handle_'));
+      handlers.update(u32(slot), u32(program.fd));
+    }
+  }
+
   close(): void {
     for (const program of this.#programs.values()) program.close();
     for (const object of this.#objects) object.close();
@@ -82,6 +94,10 @@ export class BpfPrograms implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function u32(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 /** `settings` comes last: where it is pinned, all are. What a process left that was ended in between is nobody's. */
@@ -117,7 +133,6 @@ function loadObject(file: string, options: BpfOptions, maps: Map<MapName, BpfMap
 
 /** The constants of bpf/lib/config.h; an object has those that its programs read. */
 function setConstants(object: BpfObject, options: BpfOptions, maps: ReadonlyMap<MapName, BpfMap>): void {
-  const u32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
   const constants: Readonly<Record<string, Uint8Array>> = {
     host_netns_cookie: new Uint8Array(BigUint64Array.of(netnsCookie()).buffer),
     max_connections: u32(maps.get('connections')?.maxEntries ?? options.sizes.connections),
