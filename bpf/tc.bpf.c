@@ -6,16 +6,13 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-#include "lib/admit.h"
-#include "lib/conn.h"
 #include "lib/explain.h"
 #include "lib/filter.h"
+#include "lib/follow.h"
 #include "lib/handlers.h"
 #include "lib/l2.h"
 #include "lib/nat.h"
 #include "lib/parse.h"
-#include "lib/reuse.h"
-#include "lib/schedule.h"
 #include "lib/skb.h"
 #include "lib/stats.h"
 
@@ -31,15 +28,10 @@ static __always_inline int verdict_of(enum reason reason)
 static __always_inline int forward(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
 				   struct connection *connection, const struct flow *flow, enum family family)
 {
-	const struct settings *settings_entry;
 	__u8 flags = connection->flags;
-	__u32 zero = 0;
 
-	settings_entry = bpf_map_lookup_elem(&settings, &zero);
-	if (!settings_entry)
+	if (advance_connection(connection, packet, flow))
 		return TC_ACT_UNSPEC;
-	advance(connection, settings_entry, packet->tcp_event, flow->direction, now_ns());
-	count_packet(connection, flow->direction, packet->length);
 	if (translate(skb, cursor, packet, connection, flow, family)) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;
@@ -70,11 +62,9 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 {
 	struct packet packet = {};
 	struct cursor cursor;
-	struct flow *found, flow;
-	struct connection *connection = NULL;
-	struct admission admission = {};
+	struct connection *connection;
 	enum reason reason;
-	__u32 index;
+	struct flow flow;
 
 	reason = parse_skb(skb, &cursor, &packet, family, hook);
 	if (reason == REASON_PASSED_NOT_OURS)
@@ -82,42 +72,26 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	if (reason != REASON_TRANSLATED)
 		return verdict_of(reason);
 
-	found = find_flow(&packet.tuple);
-	if (found) {
-		flow = *found;
-		connection = connection_of(&flow);
-	}
-	if (connection && flow.direction == DIRECTION_REQUEST) {
-		switch (continuation_of(connection, &packet)) {
-		case CONTINUES:
-			break;
-		case ENDED:
-			remove_connection(flow.connection, flow.generation);
-			connection = NULL;
-			break;
-		case UNSERVED:
-			return verdict_of(REASON_DROPPED_DESTINATION_GONE);
-		}
-	}
+	connection = known_connection(&packet, &flow, &reason);
+	if (reason != REASON_TRANSLATED)
+		return verdict_of(reason);
 	if (!connection) {
 		if (hook == HOOK_EGRESS || is_for_another_host(skb))
 			return TC_ACT_UNSPEC;
-		reason = admit(&packet, &admission);
+		connection = new_connection(&packet, &flow, &reason);
 		if (reason == REASON_PASSED_NOT_OURS)
 			return TC_ACT_UNSPEC;
 		if (reason != REASON_TRANSLATED)
 			return verdict_of(reason);
-		if (admission.has_displaced) {
-			count_reason(REASON_DISPLACED_HALF_OPEN);
-			remove_connection(admission.displaced.connection, admission.displaced.generation);
-		}
-		flow = admission.flow;
-		index = flow.connection;
-		connection = bpf_map_lookup_elem(&connections, &index);
 		if (!connection)
 			return TC_ACT_UNSPEC;
 	}
 	return forward(skb, &cursor, &packet, connection, &flow, family);
+}
+
+static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)
+{
+	return is_foreign((void *)(long)skb->data, (void *)(long)skb->data_end, family, hook);
 }
 
 static __noinline int ingress4(struct __sk_buff *skb)
@@ -145,9 +119,9 @@ int tc_ingress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress4(skb));
+		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress4(skb));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress6(skb));
+		return is_foreign_skb(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress6(skb));
 	default:
 		return TC_ACT_UNSPEC;
 	}
@@ -158,9 +132,9 @@ int tc_egress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign(skb, FAMILY_IPV4, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress4(skb));
+		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress4(skb));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign(skb, FAMILY_IPV6, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress6(skb));
+		return is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress6(skb));
 	default:
 		return TC_ACT_UNSPEC;
 	}

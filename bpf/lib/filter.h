@@ -15,9 +15,9 @@
  * A request goes to a virtual address, as does a hairpin's reply; any other reply comes from a destination. A packet
  * whose addresses cannot be read yet may be anyone's.
  */
-static __always_inline int is_foreign(const struct __sk_buff *skb, enum family family, enum hook hook)
+static __always_inline int is_foreign(const void *start, const void *end, enum family family, enum hook hook)
 {
-	void *network = (void *)(long)skb->data + ETH_HLEN, *end = (void *)(long)skb->data_end;
+	const void *network = start + ETH_HLEN;
 	const struct iphdr *ip = network;
 	const struct ipv6hdr *ip6 = network;
 	struct address address = {};
@@ -25,11 +25,11 @@ static __always_inline int is_foreign(const struct __sk_buff *skb, enum family f
 	__u32 bit, index;
 
 	if (family == FAMILY_IPV4) {
-		if ((void *)(ip + 1) > end)
+		if ((const void *)(ip + 1) > end)
 			return 0;
 		address.words[0] = hook == HOOK_INGRESS ? ip->daddr : ip->saddr;
 	} else {
-		if ((void *)(ip6 + 1) > end)
+		if ((const void *)(ip6 + 1) > end)
 			return 0;
 		__builtin_memcpy(&address, hook == HOOK_INGRESS ? &ip6->daddr : &ip6->saddr, sizeof(address));
 	}
