@@ -108,7 +108,7 @@ static __always_inline void leave_connection(struct bpf_sock *socket)
 
 static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family family)
 {
-	struct packet packet = { .tcp_event = TCP_EVENT_SYN };
+	struct packet packet = { .event = TCP_EVENT_SYN };
 	struct connection *connection;
 	struct bpf_sock *socket;
 	struct flow flow, *kept;

@@ -43,7 +43,7 @@ enum no_destination {
 struct service_key {
 	struct address address;
 	__be16 port;
-	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
 	__u8 family;
 };
 
@@ -101,8 +101,8 @@ struct estimate {
 };
 
 /*
- * TCP states of net/netfilter/ipvs/ip_vs_proto_tcp.c, then UDP's one. No connection rests in STATE_NONE, so that is
- * what an unused entry says.
+ * TCP states of net/netfilter/ipvs/ip_vs_proto_tcp.c, then UDP's one, then those of ip_vs_proto_sctp.c. No connection
+ * rests in STATE_NONE, so that is what an unused entry says.
  */
 enum connection_state {
 	STATE_NONE,
@@ -118,6 +118,20 @@ enum connection_state {
 	STATE_SYNACK,
 	STATE_TCP_COUNT,
 	STATE_UDP = STATE_TCP_COUNT,
+	STATE_SCTP_NONE, /* until its first packet has been looked at */
+	STATE_SCTP_INIT1,
+	STATE_SCTP_INIT,
+	STATE_SCTP_C_SENT,
+	STATE_SCTP_C_REPLIED,
+	STATE_SCTP_C_WAIT,
+	STATE_SCTP_COOKIE,
+	STATE_SCTP_C_ECHOED,
+	STATE_SCTP_ESTABLISHED,
+	STATE_SCTP_S_SENT,
+	STATE_SCTP_S_RECEIVED,
+	STATE_SCTP_S_ACK_SENT,
+	STATE_SCTP_REJECTED,
+	STATE_SCTP_CLOSED,
 	STATE_COUNT,
 };
 

@@ -12,6 +12,7 @@
 #include "flow.h"
 #include "maps.h"
 #include "parse.h"
+#include "sctp.h"
 #include "stats.h"
 #include "tcp.h"
 #include "traffic.h"
@@ -142,18 +143,26 @@ static __always_inline void restart_timer(struct connection *connection, const s
 		connection->expires = expires;
 }
 
+static __always_inline int is_established(__u32 state)
+{
+	return state == STATE_ESTABLISHED || state == STATE_SCTP_ESTABLISHED;
+}
+
 /* What a packet of a known connection does to it. */
-static __always_inline void advance(struct connection *connection, const struct settings *settings, __u8 tcp_event,
+static __always_inline void advance(struct connection *connection, const struct settings *settings, __u8 event,
 				    enum direction direction, __u64 now)
 {
 	__u32 state = connection->state, next = state;
 
 	if (connection->protocol == IPPROTO_TCP) {
-		next = tcp_next_state(direction, tcp_event, state);
+		next = tcp_next_state(direction, event, state);
+		change_state(connection, state, next);
+	} else if (connection->protocol == IPPROTO_SCTP) {
+		next = sctp_next_state(direction, event, state);
 		change_state(connection, state, next);
 	}
 	if (connection->is_half_open &&
-	    (connection->protocol == IPPROTO_TCP ? next == STATE_ESTABLISHED : direction == DIRECTION_REPLY))
+	    (connection->protocol == IPPROTO_UDP ? direction == DIRECTION_REPLY : is_established(next)))
 		connection->is_half_open = 0;
 	restart_timer(connection, settings, next, now);
 }
@@ -285,10 +294,22 @@ static __always_inline int is_available(__u32 destination_index)
 	return destination && destination->flags & DESTINATION_AVAILABLE;
 }
 
+static __always_inline __u32 first_state(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return STATE_SYN_RECV;
+	case IPPROTO_SCTP:
+		return STATE_SCTP_NONE;
+	default:
+		return STATE_UDP;
+	}
+}
+
 /* Counts a connection and starts its timer: the last step of opening it. */
 static __always_inline void start_connection(struct connection *connection)
 {
-	__u32 zero = 0, state = connection->protocol == IPPROTO_TCP ? STATE_SYN_RECV : STATE_UDP;
+	__u32 zero = 0, state = first_state(connection->protocol);
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
 
 	if (settings_entry)

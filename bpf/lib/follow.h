@@ -71,7 +71,7 @@ static __always_inline int advance_connection(struct connection *connection, con
 	settings_entry = bpf_map_lookup_elem(&settings, &zero);
 	if (!settings_entry)
 		return -1;
-	advance(connection, settings_entry, packet->tcp_event, flow->direction, now_ns());
+	advance(connection, settings_entry, packet->event, flow->direction, now_ns());
 	count_packet(connection, flow->direction, packet->length);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <linux/if_ether.h>
 #include <bpf/bpf_helpers.h>
 #include "conn.h"
+#include "crc32c.h"
 #include "parse.h"
 
 /* RFC 1624: the sum over an IPv4 header whose addresses change. */
@@ -89,7 +90,7 @@ static __always_inline __u32 write_addresses6(struct ipv6hdr *ip, const struct a
 	return (sum & 0xffffffff) + (sum >> 32);
 }
 
-/* TCP, too, begins with its ports. */
+/* TCP and SCTP, too, begin with their ports. */
 static __always_inline __u32 write_ports(struct udphdr *ports, const struct connection *connection,
 					 enum direction direction)
 {
@@ -154,6 +155,57 @@ static __always_inline int write_checksum(struct __sk_buff *skb, const struct pa
 	return 0;
 }
 
+/* Between this machine's order and little-endian. */
+static __always_inline __u32 swap_le32(__u32 value)
+{
+	return __builtin_bswap32(bpf_ntohl(value));
+}
+
+/*
+ * Whether the packet's checksum is still to be filled in. Nothing says so but the helper that leaves the field of such
+ * a packet alone: here a field of zero, which it fills with the difference otherwise.
+ */
+static __always_inline int is_checksum_partial(struct __sk_buff *skb, __u32 offset)
+{
+	__u16 field = 0;
+
+	return bpf_l4_csum_replace(skb, offset, 0, 1, 0) == 0 &&
+	       bpf_skb_load_bytes(skb, offset, &field, sizeof(field)) == 0 && field == 0;
+}
+
+/*
+ * SCTP's checksum, a CRC without pseudo header: the ports change it, the addresses do not. Where it is still partial
+ * the field is zero and has to stay so: the CRC that is written there takes the field in (skb_crc32c_csum_help).
+ */
+static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const struct cursor *cursor,
+					       const struct packet *packet, const struct differences *differences,
+					       enum family family)
+{
+	__u32 offset = packet->transport_offset + __builtin_offsetof(struct sctp_header, checksum);
+	struct sctp_header *sctp = cursor->at;
+	__u32 before, after, ports_before, ports_after;
+	__u64 sum = differences->ports;
+
+	if ((void *)(sctp + 1) > cursor->end)
+		return -1;
+	before = sctp->checksum;
+	__builtin_memcpy(&ports_before, &packet->tuple.source_port, sizeof(ports_before));
+	__builtin_memcpy(&ports_after, &sctp->source, sizeof(ports_after));
+	after = before ^ swap_le32(crc32c_difference(swap_le32(ports_before ^ ports_after), cursor->payload));
+	if (before)
+		sctp->checksum = after;
+	else if (is_checksum_partial(skb, offset))
+		return 0;
+	else if (bpf_skb_store_bytes(skb, offset, &after, sizeof(after), 0))
+		return -1;
+	/* CHECKSUM_COMPLETE is a sum over all, in which IPv4's header checksum balances the addresses. */
+	sum += difference_of(&before, &after, 1);
+	if (family == FAMILY_IPV6)
+		sum += differences->addresses;
+	bpf_csum_update(skb, (sum & 0xffffffff) + (sum >> 32));
+	return 0;
+}
+
 /* Rewrites a packet as its connection says. @return 0, or -1 when it must not leave */
 static __always_inline int translate(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
 				     const struct connection *connection, const struct flow *flow, enum family family)
@@ -161,7 +213,8 @@ static __always_inline int translate(struct __sk_buff *skb, const struct cursor 
 	struct differences differences;
 
 	if (write_headers(cursor, connection, flow, family, &differences) ||
-	    write_checksum(skb, packet, &differences, family))
+	    (packet->tuple.protocol == IPPROTO_SCTP ? write_sctp_checksum(skb, cursor, packet, &differences, family)
+						    : write_checksum(skb, packet, &differences, family)))
 		return -1;
 	/* The entry may have ended meanwhile and be another connection's by now. */
 	return *(const volatile __u16 *)&connection->generation == flow->generation ? 0 : -1;

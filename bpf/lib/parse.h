@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* From bytes to a struct packet. Whatever is not a whole, sane TCP or UDP packet is left alone. */
+/* From bytes to a struct packet. Whatever is not a whole, sane TCP, UDP or SCTP packet is left alone. */
 #ifndef BPVS_PARSE_H
 #define BPVS_PARSE_H
 
@@ -13,6 +13,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
+#include "sctp.h"
 
 #define IPV4_FRAGMENT_MASK 0x3fff /* more fragments, or an offset */
 #define PORTS_SIZE 4
@@ -49,8 +50,8 @@ struct tuple {
 /* A parsed packet. */
 struct packet {
 	struct tuple tuple;
-	__u8 tcp_event; /* enum tcp_event */
-	__u8 has_syn;
+	__u8 event;   /* enum tcp_event, enum sctp_event */
+	__u8 has_syn; /* or an SCTP INIT */
 	__u16 transport_offset;
 	__u32 length; /* bytes from the IP header on */
 };
@@ -67,7 +68,12 @@ static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
 	return tcp->ack ? TCP_EVENT_ACK : TCP_EVENT_NONE;
 }
 
-/* The second step: ports, and what a TCP segment is. */
+static __always_inline int is_balanced(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+/* The second step: ports, and what a TCP segment or an SCTP packet is. */
 static __always_inline enum reason parse_transport(struct cursor *cursor, struct packet *packet)
 {
 	packet->transport_offset = cursor->at - cursor->start;
@@ -78,7 +84,7 @@ static __always_inline enum reason parse_transport(struct cursor *cursor, struct
 			return REASON_PASSED_MALFORMED;
 		packet->tuple.source_port = tcp->source;
 		packet->tuple.destination_port = tcp->dest;
-		packet->tcp_event = tcp_event_of(tcp);
+		packet->event = tcp_event_of(tcp);
 		packet->has_syn = tcp->syn;
 		return REASON_TRANSLATED;
 	}
@@ -90,6 +96,18 @@ static __always_inline enum reason parse_transport(struct cursor *cursor, struct
 			return REASON_PASSED_MALFORMED;
 		packet->tuple.source_port = udp->source;
 		packet->tuple.destination_port = udp->dest;
+		return REASON_TRANSLATED;
+	}
+	if (packet->tuple.protocol == IPPROTO_SCTP) {
+		const struct sctp_header *sctp = cursor->at;
+		const struct sctp_chunk *chunk = (void *)(sctp + 1);
+
+		if ((void *)(chunk + 1) > cursor->end || sizeof(*sctp) + sizeof(*chunk) > cursor->payload)
+			return REASON_PASSED_MALFORMED;
+		packet->tuple.source_port = sctp->source;
+		packet->tuple.destination_port = sctp->dest;
+		packet->event = sctp_event_of(chunk->type);
+		packet->has_syn = packet->event == SCTP_EVENT_INIT;
 		return REASON_TRANSLATED;
 	}
 	return REASON_PASSED_NOT_OURS;
@@ -107,7 +125,7 @@ static __always_inline enum reason parse_ipv4(struct cursor *cursor, struct pack
 	if ((void *)(ip + 1) > cursor->end || ip->version != 4 || ip->ihl < 5)
 		return REASON_PASSED_MALFORMED;
 	packet->tuple.protocol = ip->protocol;
-	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
+	if (!is_balanced(packet->tuple.protocol))
 		return REASON_PASSED_NOT_OURS;
 	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK))
 		return REASON_PASSED_FRAGMENT;
@@ -135,7 +153,7 @@ static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct pack
 	packet->tuple.protocol = ip->nexthdr;
 	if (packet->tuple.protocol == IPPROTO_FRAGMENT)
 		return REASON_PASSED_FRAGMENT;
-	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
+	if (!is_balanced(packet->tuple.protocol))
 		return REASON_PASSED_NOT_OURS;
 	payload_length = bpf_ntohs(ip->payload_len);
 	if (payload_length == 0)

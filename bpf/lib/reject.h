@@ -110,7 +110,8 @@ struct quoted_checksum {
 /*
  * A checksum that was still partial is completed when the packet leaves, where it stands now in the quote, and would
  * spoil the sum of the ICMP message over it. So it gets the one value that completing does not change: c with c =
- * ~(rest + c), which in ones' complement is half of -rest. Nobody looks at a quoted checksum.
+ * ~(rest + c), which in ones' complement is half of -rest. Nobody looks at a quoted checksum. SCTP's stays as it is:
+ * what hands a packet on without its CRC (veth) takes one back without, too.
  */
 static __always_inline int settle_checksum(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
 					   struct quoted_checksum *checksum)
@@ -123,6 +124,10 @@ static __always_inline int settle_checksum(struct __sk_buff *skb, const struct p
 								  : __builtin_offsetof(struct udphdr, check));
 	if (bpf_skb_load_bytes(skb, ETH_HLEN + checksum->offset, &checksum->was, sizeof(checksum->was)))
 		return -1;
+	if (packet->tuple.protocol == IPPROTO_SCTP) {
+		checksum->is = checksum->was;
+		return 0;
+	}
 	/* An IPv4 header sums up to nothing. */
 	rest = is_ipv4 ? bpf_csum_diff(NULL, 0, (__be32 *)quote->packet, QUOTE_MAX, 0)
 		       : bpf_csum_diff(NULL, 0, (__be32 *)(quote->packet + sizeof(struct ipv6hdr)),

@@ -13,9 +13,9 @@ enum continuation {
 };
 
 /*
- * ip_vs_core.c: ip_vs_in, is_new_conn_expected. A SYN on an entry in TIME_WAIT or CLOSE begins a new connection
- * (conn_reuse_mode), so does one for a destination of weight 0, and the entries of a removed destination end at once
- * (both expire_nodest_conn).
+ * ip_vs_core.c: ip_vs_in, is_new_conn_expected. A SYN on an entry in TIME_WAIT or CLOSE, or an INIT on one in
+ * CLOSED, begins a new connection (conn_reuse_mode), so does one for a destination of weight 0, and the entries of a
+ * removed destination end at once (both expire_nodest_conn).
  */
 static __always_inline enum continuation continuation_of(const struct connection *connection,
 							 const struct packet *packet)
@@ -34,7 +34,8 @@ static __always_inline enum continuation continuation_of(const struct connection
 		return settings_entry->expire_nodest_conn ? ENDED : UNSERVED;
 	if (settings_entry->expire_nodest_conn && destination->weight == 0)
 		return ENDED;
-	if (settings_entry->conn_reuse_mode && (state == STATE_TIME_WAIT || state == STATE_CLOSE))
+	if (settings_entry->conn_reuse_mode &&
+	    (state == STATE_TIME_WAIT || state == STATE_CLOSE || state == STATE_SCTP_CLOSED))
 		return ENDED;
 	return CONTINUES;
 }

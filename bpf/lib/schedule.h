@@ -11,10 +11,20 @@
 /* The kernel guards FTP's data connections: this source port is never scheduled (ip_vs_core.c: ip_vs_schedule). */
 #define FTP_DATA_PORT 20
 
-/* TCP begins with a SYN, whatever its other flags but RST; anything of UDP may be the first. */
+/*
+ * TCP begins with a SYN, whatever its other flags but RST; SCTP with an INIT, which travels alone; anything of UDP may
+ * be the first.
+ */
 static __always_inline int may_open(const struct packet *packet)
 {
-	return packet->tuple.protocol != IPPROTO_TCP || packet->tcp_event == TCP_EVENT_SYN;
+	switch (packet->tuple.protocol) {
+	case IPPROTO_TCP:
+		return packet->event == TCP_EVENT_SYN;
+	case IPPROTO_SCTP:
+		return packet->event == SCTP_EVENT_INIT;
+	default:
+		return 1;
+	}
 }
 
 /* Nobody can be answered there: no host, this host itself, many, or the very address that is asked (RFC 1122, 3.2.1.3).

@@ -52,7 +52,7 @@ static __always_inline __u32 tcp_next_state(enum direction direction, __u8 event
 static __always_inline int is_active(__u32 state)
 {
 	return state == STATE_ESTABLISHED || state == STATE_SYN_SENT || state == STATE_SYN_RECV ||
-	       state == STATE_SYNACK;
+	       state == STATE_SYNACK || state == STATE_SCTP_ESTABLISHED;
 }
 
 #endif

@@ -2,9 +2,7 @@
 // The order in which ipvsadm lists virtual services and real servers.
 import type { DestinationStatus, VirtualServiceStatus } from '../dataplane/data-plane.ts';
 import { type Address, addressBytes, addressFamily } from '../model/address.ts';
-import type { Protocol } from '../model/virtual-service.ts';
-
-const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17, sctp: 132 };
+import { protocolNumbers } from '../model/virtual-service.ts';
 
 /**
  * By family (IPv4 first), protocol number, address and port.

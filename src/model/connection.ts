@@ -3,7 +3,7 @@
 import type { Address } from './address.ts';
 import type { Protocol } from './virtual-service.ts';
 
-/** State names as the kernel prints them (net/netfilter/ipvs/ip_vs_proto_tcp.c, _udp.c). */
+/** State names as the kernel prints them (net/netfilter/ipvs/ip_vs_proto_tcp.c, _udp.c, _sctp.c). */
 export type ConnectionState =
   | 'NONE'
   | 'ESTABLISHED'
@@ -16,7 +16,19 @@ export type ConnectionState =
   | 'LAST_ACK'
   | 'LISTEN'
   | 'SYNACK'
-  | 'UDP';
+  | 'UDP'
+  | 'INIT1'
+  | 'INIT'
+  | 'C-SENT'
+  | 'C-REPLIED'
+  | 'C-WAIT'
+  | 'COOKIE'
+  | 'C-ECHOED'
+  | 'S-SENT'
+  | 'S-RECEIVED'
+  | 'S-ACK-SENT'
+  | 'REJECTED'
+  | 'CLOSED';
 
 export interface SocketAddress {
   readonly address: Address;

@@ -5,6 +5,13 @@ import type { SchedulerFlag, SchedulerName } from './scheduler.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 
+/** As IANA assigned them. */
+export const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+
+export function isProtocol(name: string): name is Protocol {
+  return Object.hasOwn(protocolNumbers, name);
+}
+
 /** How packets reach a destination; the names of ipvsadm's options -m, -i and -g, and the kernel's Local. */
 export type ForwardingMethod = 'masq' | 'tunnel' | 'droute' | 'local';
 

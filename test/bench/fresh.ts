@@ -5,7 +5,7 @@ import { encode, type StructLayout } from '../../src/dataplane/bpf/struct.ts';
 import type { BpfMap } from '../../src/native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../src/native/bpf-object.ts';
 import type { BpfProgram } from '../../src/native/bpf-program.ts';
-import { buildPacket, type TcpFlags } from '../lib/packet.ts';
+import { buildPacket, type Flags } from '../lib/packet.ts';
 
 export type Family = 4 | 6;
 
@@ -14,7 +14,7 @@ export interface Traffic {
   readonly family: Family;
   readonly protocol: 'tcp' | 'udp';
   /** Of TCP: "S" opens, "A" goes on. */
-  readonly flags: TcpFlags;
+  readonly flags: Flags;
   readonly direction: 'request' | 'reply';
   readonly firstFlow: number;
   readonly flows: number;

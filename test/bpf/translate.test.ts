@@ -56,14 +56,14 @@ function assertPacket(actual: Uint8Array, expected: PacketDescription): void {
 
 suite('packets of a virtual service', { skip: missingForBpf() ?? false }, () => {
   for (const { family, client, virtual, destination, format } of rows) {
-    for (const protocol of ['tcp', 'udp'] as const) {
+    for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
       const request: PacketDescription = {
         source: client,
         sourcePort: 40000,
         destination: virtual,
         destinationPort: 80,
         protocol,
-        flags: 'S',
+        flags: protocol === 'sctp' ? 'INIT' : 'S',
         payload,
       };
       const reply: PacketDescription = {
@@ -72,7 +72,7 @@ suite('packets of a virtual service', { skip: missingForBpf() ?? false }, () => 
         destination: client,
         destinationPort: 40000,
         protocol,
-        flags: 'SA',
+        flags: protocol === 'sctp' ? 'INIT-ACK' : 'SA',
         payload,
       };
 

@@ -63,7 +63,6 @@ export class Director {
     }
     if (at === undefined) throw new Needs(`ipvsadm ${words}`);
     if (at.mark !== undefined) throw new Needs('firewall-mark services');
-    if (at.protocol === 'sctp') throw new Needs('SCTP');
     if (settings.persistentSeconds !== undefined) throw new Needs('persistence');
     if (given.has('ops')) throw new Needs('one-packet scheduling');
     if (settings.upperThreshold || settings.lowerThreshold) throw new Needs('thresholds');

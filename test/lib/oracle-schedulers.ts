@@ -84,10 +84,9 @@ class Replayer {
         break;
       case 'udp':
       case 'syn':
+      case 'sctp':
         this.#sendFlows(step, what);
         break;
-      case 'sctp':
-        throw new Needs('SCTP');
       case 'tcp':
         this.#act(step, what);
         break;
@@ -113,8 +112,8 @@ class Replayer {
         sourcePort,
         destination: address,
         destinationPort: port,
-        protocol: step.do === 'udp' ? 'udp' : 'tcp',
-        flags: 'S',
+        protocol: step.do === 'udp' || step.do === 'sctp' ? step.do : 'tcp',
+        flags: step.do === 'sctp' ? 'INIT' : 'S',
       });
       decisions.push(to === null ? null : this.#scenario.dests.indexOf(to));
       expected.push((flow.length === 5 ? flow[4] : flow[2]) ?? null);

@@ -53,7 +53,6 @@ export async function replayStates(recording: {
 
 async function replayScript(script: Script): Promise<void> {
   if (script.group === 'real-sockets') throw new Needs('two real TCP stacks: netns tests have them');
-  if (script.protocol === 'sctp') throw new Needs('SCTP');
   const director = new Director(script.sysctl);
   for (const line of script.setup) await director.ipvsadm(line.replace(/^ipvsadm /, ''));
   const life = new Life(script, director);
@@ -87,7 +86,7 @@ class Life {
     this.#director = director;
     const words = (command: string, option: string) =>
       script.setup.flatMap((line) => new RegExp(` ${command} .*${option} (\\S+)`).exec(line)?.[1] ?? []);
-    this.#virtual = words('-A', '-[tu]')[0] ?? '';
+    this.#virtual = words('-A', '(?:-[tu]|--sctp-service)')[0] ?? '';
     this.#servers = words('-a', '-r');
     this.#server = this.#servers[0] ?? '';
   }
@@ -125,7 +124,7 @@ class Life {
       sourcePort: source.port,
       destination: destination.address,
       destinationPort: destination.port,
-      protocol: flags === 'u' ? 'udp' : 'tcp',
+      protocol: this.#script.protocol === 'sctp' ? 'sctp' : flags === 'u' ? 'udp' : 'tcp',
       flags: flags === '-' ? '' : flags,
       payload: new Uint8Array(data === 'd' ? 4 : 0),
     };

@@ -8,21 +8,22 @@ import {
   type Family,
   formatAddressPort,
 } from '../../src/model/address.ts';
+import { buildSctp, firstChunk } from './sctp.ts';
 
 export const macClient = '02:00:00:00:00:01';
 /** That of lo, by which test runs come in: their packets are for this host. */
 export const macNode = '00:00:00:00:00:00';
 
-/** Letters as tcpdump's and the recordings': S, A, F, R, P, U. */
-export type TcpFlags = string;
+/** Letters as tcpdump's and the recordings': S, A, F, R, P, U. Of SCTP the names of its chunks: "INIT", "DATA SACK". */
+export type Flags = string;
 
 export interface PacketDescription {
   readonly source: Address;
   readonly destination: Address;
-  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly protocol: 'tcp' | 'udp' | 'sctp' | 'icmp';
   readonly sourcePort?: number;
   readonly destinationPort?: number;
-  readonly flags?: TcpFlags;
+  readonly flags?: Flags;
   readonly payload?: Uint8Array;
   /** A UDP datagram that carries no checksum. */
   readonly hasNoChecksum?: boolean;
@@ -35,7 +36,7 @@ export interface PacketDescription {
   readonly hopLimit?: number;
 }
 
-const protocolNumbers = { tcp: 6, udp: 17, icmp: 1 } as const;
+const protocolNumbers = { tcp: 6, udp: 17, sctp: 132, icmp: 1 } as const;
 const flagBits: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32 };
 
 /** The Internet checksum (RFC 1071) of the bytes, folded and complemented. */
@@ -68,6 +69,7 @@ function buildTransport(description: PacketDescription, family: Family): Uint8Ar
     flags = '',
     payload = new Uint8Array(),
   } = description;
+  if (protocol === 'sctp') return buildSctp(sourcePort, destinationPort, flags, payload);
   const headerLength = { tcp: 20, udp: 8, icmp: 8 }[protocol];
   const bytes = new Uint8Array(headerLength + payload.length);
   const view = new DataView(bytes.buffer);
@@ -132,7 +134,7 @@ function pseudoHeader(description: PacketDescription, family: Family, length: nu
   return join(addressBytes(source).subarray(0, size), addressBytes(destination).subarray(0, size), tail);
 }
 
-/** A TCP or UDP frame's addresses and ports: "10.0.0.1:80", "[fd00::1]:80". */
+/** A TCP, UDP or SCTP frame's addresses and ports: "10.0.0.1:80", "[fd00::1]:80". */
 export function tupleOf(frame: Uint8Array): { readonly source: string; readonly destination: string } {
   const { source, destination, transport } = takeApart(frame);
   const port = (at: number) => ((transport[at] ?? 0) << 8) | (transport[at + 1] ?? 0);
@@ -142,10 +144,11 @@ export function tupleOf(frame: Uint8Array): { readonly source: string; readonly 
 /** A frame as one line, for failures that a person reads: "tcp 10.0.0.1:80 > 10.0.0.2:4000 SA". */
 export function printPacket(frame: Uint8Array): string {
   const { number, source, destination, transport } = takeApart(frame);
-  if (number !== 6 && number !== 17) {
+  if (number !== 6 && number !== 17 && number !== 132) {
     return `protocol ${number} ${source} > ${destination} type ${transport[0]} code ${transport[1]}`;
   }
   const tuple = tupleOf(frame);
+  if (number === 132) return `sctp ${tuple.source} > ${tuple.destination} ${firstChunk(transport)}`;
   const flags = Object.entries(flagBits).filter(([, bit]) => number === 6 && (transport[13] ?? 0) & bit);
   const letters = flags.map(([letter]) => letter).join('');
   return `${number === 6 ? 'tcp' : 'udp'} ${tuple.source} > ${tuple.destination} ${letters}`;

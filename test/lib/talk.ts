@@ -2,7 +2,7 @@
 // Clients that talk to one service over the hooks, and what there is to see of it.
 import assert from 'node:assert/strict';
 import type { Connection } from '../../src/model/connection.ts';
-import type { VirtualServiceKey } from '../../src/model/virtual-service.ts';
+import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
 import { buildPacket, type PacketDescription, tupleOf } from './packet.ts';
 import { type Outcome, socketAddress, type TestPlane } from './plane.ts';
 
@@ -15,7 +15,7 @@ export interface Ends {
   readonly client: string;
   readonly port: number;
   readonly virtualPort: number;
-  readonly protocol: 'tcp' | 'udp';
+  readonly protocol: Protocol;
 }
 
 /** One client with the service at `virtual`: what each side sends. */
@@ -61,6 +61,13 @@ export class Talk {
   }
 
   establish(): this {
+    if (this.#ends.protocol === 'sctp') {
+      this.client('INIT');
+      this.server('INIT-ACK');
+      this.client('COOKIE-ECHO');
+      this.server('COOKIE-ACK');
+      return this;
+    }
     this.client('S');
     this.server('SA');
     this.client('A');
@@ -71,7 +78,7 @@ export class Talk {
 export function serve(
   plane: TestPlane,
   destinations: readonly string[] = [server],
-  protocol: 'tcp' | 'udp' = 'tcp',
+  protocol: Protocol = 'tcp',
 ) {
   return plane.serve(
     protocol,

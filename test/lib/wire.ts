@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a receiver makes of a frame: TCP or UDP over IP, whole and in one piece, with or without right checksums.
-// An implementation of its own, from RFCs 791, 8200, 9293 and 768, against which the programs are checked.
+// What a receiver makes of a frame: TCP, UDP or SCTP over IP, whole and in one piece, with or without right checksums.
+// An implementation of its own, from RFCs 791, 8200, 9293, 768 and 9260, against which the programs are checked.
+import { sctpChecksum, sctpChecksumOffset } from './sctp.ts';
 
 export interface Wire {
   readonly family: 4 | 6;
@@ -12,6 +13,8 @@ export interface Wire {
   readonly destinationPort: number;
   /** Byte 13 of a TCP header. */
   readonly tcpFlags: number;
+  /** The type of an SCTP packet's first chunk. */
+  readonly chunk: number;
   /** Offsets in the frame. */
   readonly transport: number;
   readonly end: number;
@@ -22,6 +25,7 @@ export interface Wire {
 export const ethernetLength = 14;
 const tcp = 6;
 const udp = 17;
+const sctp = 132;
 
 export function readWire(frame: Buffer): Wire | undefined {
   if (frame.length < ethernetLength) return undefined;
@@ -75,11 +79,14 @@ function readTransport(
     if (available < 8) return undefined;
     const length = frame.readUInt16BE(transport + 4);
     if (length < 8 || length > available) return undefined;
-  } else return undefined;
+  } else if (protocol !== sctp || available < 16) return undefined;
   const length = protocol === udp ? frame.readUInt16BE(transport + 4) : available;
   const isNone = protocol === udp && frame.readUInt16BE(transport + 6) === 0;
   const pseudo = sum(frame, first, first + 2 * size, protocol + (length & 0xffff) + (length >>> 16));
-  const isRight = sum(frame, transport, transport + length, pseudo) === 0xffff;
+  const isRight =
+    protocol === sctp
+      ? frame.readUInt32LE(transport + sctpChecksumOffset) === sctpChecksum(frame.subarray(transport, end))
+      : sum(frame, transport, transport + length, pseudo) === 0xffff;
   return {
     family,
     protocol,
@@ -88,6 +95,7 @@ function readTransport(
     sourcePort: frame.readUInt16BE(transport),
     destinationPort: frame.readUInt16BE(transport + 2),
     tcpFlags: protocol === tcp ? (frame[transport + 13] ?? 0) : 0,
+    chunk: protocol === sctp ? (frame[transport + 12] ?? 0) : 0,
     transport,
     end,
     isHeaderChecksumRight,
@@ -115,6 +123,10 @@ export function repairChecksums(frame: Buffer): void {
   const wire = readWire(frame);
   if (!wire || wire.transportChecksum === 'none') return;
   const { protocol, transport, family } = wire;
+  if (protocol === sctp) {
+    frame.writeUInt32LE(sctpChecksum(frame.subarray(transport, wire.end)), transport + sctpChecksumOffset);
+    return;
+  }
   const field = transport + (protocol === tcp ? 16 : 6);
   const length = protocol === udp ? frame.readUInt16BE(transport + 4) : wire.end - transport;
   const [first, last] = family === 4 ? [at + 12, at + 20] : [at + 8, at + 40];

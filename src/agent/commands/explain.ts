@@ -5,7 +5,7 @@ import type { Explanation } from '../../dataplane/bpf/explain.ts';
 import { InputError } from '../../errors.ts';
 import { addressFamily, formatAddressPort, parseAddress, parseAddressPort } from '../../model/address.ts';
 import type { SocketAddress } from '../../model/connection.ts';
-import type { VirtualServiceKey } from '../../model/virtual-service.ts';
+import { isProtocol, type VirtualServiceKey } from '../../model/virtual-service.ts';
 import { type CommandOutput, pinDirectoryOption } from './common.ts';
 
 interface ExplainOptions {
@@ -39,7 +39,7 @@ export function explainCommand(io: CommandOutput): Command {
     )
     .requiredOption(
       '--service <address:port[/protocol]>',
-      'the virtual service; tcp unless /udp is given',
+      'the virtual service; tcp unless /udp or /sctp is given',
       parseService,
     )
     .addOption(
@@ -104,10 +104,11 @@ function parseClient(text: string): SocketAddress {
 }
 
 function parseService(text: string): VirtualServiceKey {
-  const [, place = '', protocol = 'tcp'] = /^(.*?)(?:\/(tcp|udp))?$/.exec(text) ?? [];
+  const [place = '', protocol = 'tcp', ...rest] = text.split('/');
   const service = parseAddressPort(place);
-  if (service && service.port > 0) return { ...service, protocol: protocol === 'udp' ? 'udp' : 'tcp' };
+  if (service && service.port > 0 && isProtocol(protocol) && rest.length === 0)
+    return { ...service, protocol };
   throw new InvalidArgumentError(
-    'Expected address:port or [address]:port, with /tcp or /udp behind it or not.',
+    'Expected address:port or [address]:port, with /tcp, /udp or /sctp behind it or not.',
   );
 }

@@ -17,7 +17,7 @@ import { BpfPrograms } from './bpf-programs.ts';
 import { isKnownScheduler } from './codec.ts';
 import { DestinationTable, type Slot } from './destination-table.ts';
 import { enums, layouts } from './layouts.ts';
-import { type BpfOptions, secondsByState, type Timeouts } from './options.ts';
+import { type BpfOptions, type EntryState, secondsByState, type Timeouts } from './options.ts';
 import { dependsOnWeights } from './schedulers.ts';
 import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
 import { encode } from './struct.ts';
@@ -275,7 +275,7 @@ function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
   const timeouts = Object.entries(enums.connection_state)
     .filter(([name]) => name !== 'STATE_COUNT' && name !== 'STATE_TCP_COUNT')
     .sort(([, a], [, b]) => a - b)
-    .map(([name]) => BigInt(seconds[name.replace('STATE_', '') as keyof typeof seconds]) * 1_000_000_000n);
+    .map(([name]) => BigInt(seconds[name.replace('STATE_', '') as EntryState]) * 1_000_000_000n);
   programs.maps.get('settings').update(
     onlyKey,
     encode(layouts.settings, {

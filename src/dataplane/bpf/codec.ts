@@ -4,19 +4,18 @@ import { addressBytes, addressFamily, addressFromBytes, type Family } from '../.
 import type { Connection, ConnectionState } from '../../model/connection.ts';
 import type { SchedulerFlag, SchedulerName } from '../../model/scheduler.ts';
 import type { Rates, Statistics } from '../../model/statistics.ts';
-import type {
-  Destination,
-  ForwardingMethod,
-  NoDestination,
-  Protocol,
-  VirtualServiceDefinition,
-  VirtualServiceKey,
+import {
+  type Destination,
+  type ForwardingMethod,
+  type NoDestination,
+  type Protocol,
+  protocolNumbers,
+  type VirtualServiceDefinition,
+  type VirtualServiceKey,
 } from '../../model/virtual-service.ts';
 import { enums, layouts } from './layouts.ts';
 import { decode, encode, type StructValue } from './struct.ts';
 
-/** IANA protocol numbers. */
-const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
 const protocols = new Map(
   Object.entries(protocolNumbers).map(([name, number]) => [number, name as Protocol]),
 );
@@ -52,8 +51,14 @@ const noDestinationNumbers: Readonly<Record<NoDestination, number>> = {
 const stateNames = new Map<number, ConnectionState>(
   Object.entries(enums.connection_state)
     .filter(([name]) => !name.endsWith('_COUNT'))
-    .map(([name, number]) => [number, name.replace('STATE_', '') as ConnectionState]),
+    .map(([name, number]) => [number, printedState(name)]),
 );
+
+/** "SYN_RECV" of STATE_SYN_RECV, "C-SENT" of STATE_SCTP_C_SENT. */
+function printedState(name: string): ConnectionState {
+  const isSctp = name.startsWith('STATE_SCTP_');
+  return (isSctp ? name.slice(11).replaceAll('_', '-') : name.slice(6)) as ConnectionState;
+}
 
 export const reasonNames: readonly string[] = Object.entries(enums.reason)
   .filter(([name]) => name !== 'REASON_COUNT')

@@ -4,10 +4,12 @@ import { existsSync } from 'node:fs';
 import { EnvironmentError } from '../../errors.ts';
 import { addressBytes, addressFamily } from '../../model/address.ts';
 import type { SocketAddress } from '../../model/connection.ts';
-import type {
-  Destination,
-  VirtualServiceDefinition,
-  VirtualServiceKey,
+import {
+  type Destination,
+  type Protocol,
+  protocolNumbers,
+  type VirtualServiceDefinition,
+  type VirtualServiceKey,
 } from '../../model/virtual-service.ts';
 import { BpfProgram } from '../../native/bpf-program.ts';
 import { BpfMaps } from './bpf-maps.ts';
@@ -36,7 +38,7 @@ const contextSize = 192;
 const controlBuffer = 48;
 
 /**
- * Runs the pinned program `explain` over the first packet that the client would send (a SYN, or an empty datagram). Nothing is
+ * Runs the pinned program `explain` over the first packet that the client would send (a SYN, an INIT, or an empty datagram). Nothing is
  * sent, and no state changes. Throws EnvironmentError where no daemon has ever run, LayoutError, SystemError.
  */
 export function explainPacket(
@@ -78,18 +80,24 @@ function destinationAt(maps: BpfMaps, index: number): Destination | undefined {
   return value && decodeDestination(value, 0)?.destination;
 }
 
-/** Ethernet, IP, and a TCP SYN or a UDP header; without checksums, which `explain` does not look at. */
+/** Of each protocol a header that may open a connection: where it has more than ports, and what is there. */
+const openings: Readonly<Record<Protocol, { length: number; at: number; value: number }>> = {
+  tcp: { length: 20, at: 12, value: 0x5002 }, // five words of header, SYN
+  udp: { length: 8, at: 4, value: 8 }, // the length
+  sctp: { length: 32, at: 12, value: 0x0100 }, // a chunk, INIT
+};
+
+/** Ethernet, IP, and what opens a connection; without checksums, which `explain` does not look at. */
 function firstPacket(client: SocketAddress, { address, port, protocol }: VirtualServiceKey): Uint8Array {
-  const isTcp = protocol === 'tcp';
-  const transport = Buffer.alloc(isTcp ? 20 : 8);
+  const { length, at, value } = openings[protocol];
+  const transport = Buffer.alloc(length);
   transport.writeUInt16BE(client.port, 0);
   transport.writeUInt16BE(port, 2);
-  if (isTcp)
-    transport.writeUInt16BE(0x5002, 12); // five words of header, SYN
-  else transport.writeUInt16BE(transport.length, 4);
+  transport.writeUInt16BE(value, at);
+  const number = protocolNumbers[protocol];
   return addressFamily(address) === 4
-    ? ipv4Packet(client, address, isTcp ? 6 : 17, transport)
-    : ipv6Packet(client, address, isTcp ? 6 : 17, transport);
+    ? ipv4Packet(client, address, number, transport)
+    : ipv6Packet(client, address, number, transport);
 }
 
 function ipv4Packet(client: SocketAddress, to: string, protocol: number, transport: Buffer): Uint8Array {

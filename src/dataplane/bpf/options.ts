@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be set about the BPF data plane, with the defaults of a node.
-import type { ConnectionState } from '../../model/connection.ts';
+import type { enums } from './layouts.ts';
 
 /** The entries of the maps; fixed when they are first made, later processes adopt them as they are. */
 export interface TableSizes {
@@ -46,8 +46,13 @@ export const defaultSizes: TableSizes = {
 
 export const defaultTimeouts: Timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
 
-/** net/netfilter/ipvs/ip_vs_proto_tcp.c: tcp_timeouts; those of `Timeouts` come in their place. */
-const fixedSeconds: Readonly<Record<ConnectionState, number>> = {
+type Entry<Name> = Name extends `STATE_${infer State}` ? State : never;
+
+/** The states of enum connection_state, without its prefix: those of SCTP keep theirs. */
+export type EntryState = Exclude<Entry<keyof typeof enums.connection_state>, 'COUNT' | 'TCP_COUNT'>;
+
+/** The kernel's tcp_timeouts, udp_timeouts and sctp_timeouts; those of `Timeouts` come in their place. */
+const fixedSeconds: Readonly<Record<EntryState, number>> = {
   NONE: 2,
   ESTABLISHED: 900,
   SYN_SENT: 120,
@@ -60,9 +65,23 @@ const fixedSeconds: Readonly<Record<ConnectionState, number>> = {
   LISTEN: 120,
   SYNACK: 120,
   UDP: 300,
+  SCTP_NONE: 2,
+  SCTP_INIT1: 4,
+  SCTP_INIT: 61,
+  SCTP_C_SENT: 61,
+  SCTP_C_REPLIED: 61,
+  SCTP_C_WAIT: 61,
+  SCTP_COOKIE: 61,
+  SCTP_C_ECHOED: 61,
+  SCTP_ESTABLISHED: 900,
+  SCTP_S_SENT: 61,
+  SCTP_S_RECEIVED: 61,
+  SCTP_S_ACK_SENT: 61,
+  SCTP_REJECTED: 4,
+  SCTP_CLOSED: 61,
 };
 
-export function secondsByState(timeouts: Timeouts): Readonly<Record<ConnectionState, number>> {
+export function secondsByState(timeouts: Timeouts): Readonly<Record<EntryState, number>> {
   return {
     ...fixedSeconds,
     ESTABLISHED: timeouts.tcpSeconds,
