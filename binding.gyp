@@ -13,6 +13,7 @@
         'native/netlink.cc',
         'native/object.cc',
         'native/program.cc',
+        'native/sockets.cc',
         'native/system.cc',
         'native/tc.cc',
         'native/watch.cc',

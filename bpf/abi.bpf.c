@@ -17,6 +17,7 @@ struct abi {
 	struct settings settings;
 	struct shared shared;
 	struct explanation explanation;
+	struct orphaned_socket orphaned_socket;
 	enum connection_flag connection_flag;
 	enum connection_state connection_state;
 	enum destination_flag destination_flag;

@@ -6,6 +6,7 @@
 #include "lib/clock.h"
 #include "lib/conn.h"
 #include "lib/estimate.h"
+#include "lib/orphans.h"
 #include "lib/stats.h"
 
 #define CLOCK_MONOTONIC 1
@@ -184,6 +185,26 @@ int mark_orphans(struct __sk_buff *skb)
 
 	if (state)
 		bpf_loop(state->used_connections, orphan_step, &zero, 0);
+	return 0;
+}
+
+/* Fills orphaned_sockets; cb[0] says whether TCP is wanted, too. */
+SEC("tc")
+int list_orphaned_sockets(struct __sk_buff *skb)
+{
+	__u32 zero = 0, with_tcp = skb->cb[0];
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+
+	if (state)
+		bpf_loop(state->used_connections, list_orphaned_socket_step, &with_tcp, 0);
+	return 0;
+}
+
+/* Ends the connection at the index cb[0], as long as its generation is cb[1]. */
+SEC("tc")
+int end_connection(struct __sk_buff *skb)
+{
+	remove_connection(skb->cb[0], skb->cb[1]);
 	return 0;
 }
 

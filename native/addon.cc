@@ -19,6 +19,7 @@ static Napi::Object Load(Napi::Env env, Napi::Object exports)
 	RegisterTc(env, exports);
 	RegisterNetlink(env, exports);
 	RegisterWatch(env, exports);
+	RegisterSockets(env, exports);
 	RegisterSystem(env, exports);
 	return exports;
 }

@@ -66,4 +66,5 @@ void RegisterLink(Napi::Env env, Napi::Object exports);
 void RegisterTc(Napi::Env env, Napi::Object exports);
 void RegisterNetlink(Napi::Env env, Napi::Object exports);
 void RegisterWatch(Napi::Env env, Napi::Object exports);
+void RegisterSockets(Napi::Env env, Napi::Object exports);
 void RegisterSystem(Napi::Env env, Napi::Object exports);

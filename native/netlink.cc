@@ -15,14 +15,19 @@
 /* Room for a whole part of a dump; the kernel fills up to 32 KiB at once. */
 static constexpr size_t BUFFER_SIZE = 32768;
 
-Socket OpenRouteSocket(Napi::Env env, uint32_t groups)
+Socket OpenNetlinkSocket(Napi::Env env, int family, uint32_t groups)
 {
-	Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK * (groups != 0)));
+	Socket socket(mnl_socket_open2(family, SOCK_CLOEXEC | SOCK_NONBLOCK * (groups != 0)));
 	if (!socket)
 		ThrowSystemError(env, "mnl_socket_open", errno);
 	if (mnl_socket_bind(socket.get(), groups, MNL_SOCKET_AUTOPID))
 		ThrowSystemError(env, "mnl_socket_bind", errno);
 	return socket;
+}
+
+Socket OpenRouteSocket(Napi::Env env, uint32_t groups)
+{
+	return OpenNetlinkSocket(env, NETLINK_ROUTE, groups);
 }
 
 static Napi::Value BytesOf(Napi::Env env, const nlattr *attribute)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Route netlink: its socket, and its messages as JavaScript records.
+// Netlink: its sockets, and the messages of route netlink as JavaScript records.
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -12,6 +12,9 @@ struct SocketCloser {
 	void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
 };
 using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
+
+/** A socket for requests to a netlink family (NETLINK_*), or one that listens to its groups. */
+Socket OpenNetlinkSocket(Napi::Env env, int family, uint32_t groups);
 
 /** A socket that listens to these groups (bits of RTMGRP_*), none for requests. */
 Socket OpenRouteSocket(Napi::Env env, uint32_t groups);

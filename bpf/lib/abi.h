@@ -257,6 +257,17 @@ struct socket_key {
 	__u8 padding[3];
 };
 
+/* A connected socket of the host whose destination was removed: what it takes to find it, and to end its connection. */
+struct orphaned_socket {
+	__u64 cookie;
+	struct address destination;
+	__be16 port;
+	__u16 generation;
+	__u8 protocol;
+	__u8 family;
+	__u8 padding[2];
+};
+
 /* Why a packet was not simply translated; each counts in `reasons`. Names are those of the exported counters. */
 enum reason {
 	REASON_TRANSLATED,
@@ -319,6 +330,7 @@ _Static_assert(sizeof(struct flow_key4) == 16, "a small key: IPv4 does not pay f
 _Static_assert(sizeof(struct flow_key6) == 40, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct flow) == 8, "element of the largest maps");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
 _Static_assert(sizeof(struct explanation) == 20, "as large as skb->cb");
 
 #endif

@@ -144,6 +144,17 @@ struct {
 	__type(value, struct flow);
 } socket_connections SEC(".maps");
 
+/*
+ * By index into connections. Written when the control plane asks for it, which empties it then. Full: the rest comes
+ * with the next list.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct orphaned_socket);
+} orphaned_sockets SEC(".maps");
+
 /* Devices that are ports of a bridge, by index. Written by the control plane. Full: its packets are left to the stack.
  */
 struct {

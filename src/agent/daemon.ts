@@ -7,12 +7,13 @@ import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
 import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
-import { EnvironmentError, InputError } from '../errors.ts';
+import { EnvironmentError, InputError, SystemError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
 import type { Address } from '../model/address.ts';
 import type { ClusterObjects } from '../model/cluster.ts';
 import type { SchedulerName } from '../model/scheduler.ts';
 import type { LinkRecord } from '../native/network-records.ts';
+import { missingForDestroying } from '../native/socket-diagnostics.ts';
 import type { DesiredState } from '../plan/desired-state.ts';
 import { plan } from '../plan/plan.ts';
 import { Reconciler, type Reconciliation } from '../reconcile/reconciler.ts';
@@ -51,10 +52,12 @@ export class Daemon implements AsyncDisposable {
   readonly #failures = new OnceEach();
   readonly #withheld = new OnceEach();
   readonly #deviceProblems = new OnceEach();
+  readonly #socketProblems = new OnceEach();
   #objects: ClusterObjects | undefined;
   #unread: readonly string[] = [];
   #addresses: readonly Address[] = [];
   #links: readonly LinkRecord[] = [];
+  readonly #expiresSockets: boolean;
   #isAttached = false;
   #retry: NodeJS.Timeout | undefined;
   #services = 0;
@@ -70,6 +73,9 @@ export class Daemon implements AsyncDisposable {
       new Reconciler(this.#dataPlane, processTiming, (outcome) => this.#reconciled(outcome)),
     );
     this.#resources.defer(() => clearTimeout(this.#retry));
+    const missing = missingForDestroying();
+    this.#expiresSockets = missing === undefined;
+    if (missing !== undefined) log('warning', socketsStay, { reason: missing });
     log('info', programs.isAdopted ? 'maps adopted' : 'maps made', { pins: options.bpf.pinDirectory });
     for (const other of programs.maps.otherSizes(options.bpf.sizes)) {
       log('warning', 'table adopted with another size, `bpvs cleanup` lets it be made anew', other);
@@ -136,7 +142,10 @@ export class Daemon implements AsyncDisposable {
     this.#isAttached = true;
     this.#attachDevices();
     this.#attachments.pinPrograms();
-    const look = setInterval(() => this.#attachDevices(), lookMs).unref();
+    const look = setInterval(() => {
+      this.#attachDevices();
+      this.#expireSockets();
+    }, lookMs).unref();
     this.#resources.defer(() => clearInterval(look));
   }
 
@@ -203,6 +212,20 @@ export class Daemon implements AsyncDisposable {
       ...(withheld > 0 && { withheld }),
       ms: Math.round(durationMs),
     });
+    this.#expireSockets();
+  }
+
+  /** After a reconciliation, so that who connects anew gets another destination; and again for those that came too late. */
+  #expireSockets(): void {
+    if (!this.#expiresSockets) return;
+    try {
+      const sockets = this.#dataPlane.socketExpiry.expire();
+      if (sockets > 0) this.#log('info', 'sockets of the host ended with their destination', { sockets });
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      for (const reason of this.#socketProblems.fresh([error.message]))
+        this.#log('warning', socketsStay, { reason });
+    }
   }
 
   #setLinks(links: readonly LinkRecord[]): void {
@@ -231,6 +254,8 @@ export class Daemon implements AsyncDisposable {
     if (failures.length > 0) this.#retry = setTimeout(() => this.#attachDevices(), retryMs);
   }
 }
+
+const socketsStay = 'sockets of the host keep destinations that are removed';
 
 const processTiming = {
   now: () => performance.now(),

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, SystemError } from '../errors.ts';
 import type { AddressRecord, LinkRecord, NetworkEvent } from './network-records.ts';
+import type { SocketRecord } from './socket-record.ts';
 
 export interface NativeDescriptor {
   pin(path: string): void;
@@ -149,6 +150,8 @@ interface Addon {
   watchNetwork(
     callback: (events: readonly NetworkEvent[] | undefined, error: Error | undefined) => void,
   ): NativeNetworkWatch;
+  dumpSockets(family: 4 | 6, protocol: number, states: number, peerPort: number): SocketRecord[];
+  destroySocket(family: 4 | 6, protocol: number, id: Uint8Array): void;
   mountBpf(path: string): void;
   isBpf(path: string): boolean;
   netnsCookie(): bigint;

@@ -156,7 +156,7 @@ export async function removeTraces({ pinDirectory, cgroup, manifests }: Traces):
 }
 
 /** A machine whose processes start in a control group. */
-class GroupedHost extends Host {
+export class GroupedHost extends Host {
   readonly #cgroup: string;
 
   constructor(host: Host, cgroup: string) {

@@ -24,6 +24,7 @@ interface RunOptions {
   readonly tcpTimeout: number;
   readonly tcpfinTimeout: number;
   readonly udpTimeout: number;
+  readonly expireSockets: 'udp' | 'all';
 }
 
 /** The most is what one walk of a program through a table can do: BPF_MAX_LOOPS of include/linux/bpf.h. */
@@ -63,6 +64,11 @@ export function runCommand(io: CommandOutput): Command {
     .option('--tcp-timeout <seconds>', 'idle established TCP connections', seconds, tcpSeconds)
     .option('--tcpfin-timeout <seconds>', 'TCP connections after a FIN', seconds, tcpFinSeconds)
     .option('--udp-timeout <seconds>', 'idle UDP connections', seconds, udpSeconds)
+    .addOption(
+      new Option('--expire-sockets <which>', "the host's connected sockets that end with their destination")
+        .choices(['udp', 'all'])
+        .default('udp'),
+    )
     .action((options: RunOptions) => run(daemonOptions(options), io));
 }
 
@@ -97,6 +103,7 @@ function daemonOptions(options: RunOptions): DaemonOptions {
       },
       expireNodestConn: true,
       connReuseMode: 1,
+      expiresTcpSockets: options.expireSockets === 'all',
       hasVirtualClock: false,
     },
   };

@@ -40,6 +40,7 @@ export function formatStatus(status: NodeStatus): string {
     Object.entries(counts)
       .map(([name, count]) => `${name} ${count}`)
       .join(', ') || 'none';
+  const { missingForSocketExpiry: missing } = status;
   const rows = [
     ['data plane', `bpf, pinned at ${status.pinDirectory}, layout ${status.layoutVersion}`],
     ['daemon', status.daemon === null ? 'not running' : `process ${status.daemon}`],
@@ -48,6 +49,7 @@ export function formatStatus(status: NodeStatus): string {
       'sockets',
       status.cgroups.map(({ programs, id }) => `${programs} programs at cgroup ${id}`).join(', ') || 'none',
     ],
+    ...(missing === null ? [] : [['', `they keep destinations that are removed: ${missing}`]]),
     ...Object.entries(tables).map(([name, { used, size }]) => [name, `${used} of ${size}`]),
     ['states', list(status.states)],
     ['packets', list(status.reasons)],

@@ -20,6 +20,7 @@ import { enums, layouts } from './layouts.ts';
 import { type BpfOptions, type EntryState, secondsByState, type Timeouts } from './options.ts';
 import { dependsOnWeights } from './schedulers.ts';
 import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
+import { hostTables, SocketExpiry } from './socket-expiry.ts';
 import { encode } from './struct.ts';
 import { BpfView } from './view.ts';
 
@@ -29,6 +30,8 @@ import { BpfView } from './view.ts';
  */
 export class BpfDataPlane implements DataPlane {
   readonly programs: BpfPrograms;
+  /** Its rounds are the caller's to run: after {@link apply}, and from time to time. */
+  readonly socketExpiry: SocketExpiry;
   readonly #view: BpfView;
   readonly #services: ServiceTableMap;
   readonly #destinations: DestinationTable;
@@ -38,12 +41,14 @@ export class BpfDataPlane implements DataPlane {
     const now = () => performance.now();
     this.programs = programs;
     this.#options = options;
+    this.socketExpiry = new SocketExpiry(hostTables(programs, options.expiresTcpSockets ?? false));
     this.#view = new BpfView(programs.maps, () => programs.run('flush'));
     const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
     this.#services = new ServiceTableMap(programs.maps, virtualFilter, now);
     this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
     for (const entry of this.#services.entries()) if (mayBeStale(entry)) this.#rewrite(entry);
+    if (programs.isAdopted) this.#markOrphans(); // an earlier process may have ended before it did
   }
 
   /** Loads the programs and takes over the virtual services that are pinned. Throws as BpfPrograms.load. */
@@ -94,7 +99,7 @@ export class BpfDataPlane implements DataPlane {
 
   apply(operations: readonly Operation[]): readonly OperationFailure[] {
     const failures = groups(operations).flatMap((group) => this.#applyGroup(group));
-    if (this.#destinations.takeNewOrphans()) this.programs.run('mark_orphans');
+    if (this.#destinations.takeNewOrphans()) this.#markOrphans();
     return failures;
   }
 
@@ -104,6 +109,11 @@ export class BpfDataPlane implements DataPlane {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #markOrphans(): void {
+    this.programs.run('mark_orphans');
+    this.socketExpiry.destinationsRemoved();
   }
 
   /** Where there is no room for it, the table that is there goes on: all that it holds is right. */

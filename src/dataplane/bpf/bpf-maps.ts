@@ -29,6 +29,7 @@ const entriesOf = {
   settings: () => 1,
   shared: () => 1,
   socket_connections: () => 0,
+  orphaned_sockets: () => 0,
   bridge_ports: () => 0,
   sweepers: () => 1,
   handlers: () => enums.handler.HANDLER_COUNT,

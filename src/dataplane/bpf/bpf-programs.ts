@@ -11,7 +11,7 @@ import { BpfMaps, entriesFor, type MapName, mapNames, mapPin } from './bpf-maps.
 import { enums, layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
 import { preparePins, requireRights } from './pin-directory.ts';
-import { noPacket } from './program-pins.ts';
+import { contextWith, noPacket } from './program-pins.ts';
 import type { StructLayout } from './struct.ts';
 
 const objectFiles = ['tc', 'handlers', 'cgroup', 'sweep'] as const;
@@ -70,9 +70,10 @@ export class BpfPrograms implements Disposable {
     return program;
   }
 
-  /** Runs a program that looks at no packet. @returns what it returned */
-  run(name: string): number {
-    return this.program(name).testRun({ data: noPacket }).returnValue;
+  /** Runs a program that looks at no packet, with words for its skb->cb. @returns what it returned */
+  run(name: string, words: readonly number[] = []): number {
+    const context = words.length > 0 ? { context: contextWith(words) } : {};
+    return this.program(name).testRun({ data: noPacket, ...context }).returnValue;
   }
 
   /** Fills the slots of `handlers`; those of an earlier process are replaced one by one, each at once. */

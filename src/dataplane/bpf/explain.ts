@@ -15,7 +15,7 @@ import { BpfProgram } from '../../native/bpf-program.ts';
 import { BpfMaps } from './bpf-maps.ts';
 import { decodeDestination, decodeService, encodeServiceKey, reasonNames } from './codec.ts';
 import { layouts } from './layouts.ts';
-import { programPin } from './program-pins.ts';
+import { contextWith, controlBuffer, programPin } from './program-pins.ts';
 import { decode } from './struct.ts';
 
 export interface Explanation {
@@ -32,10 +32,6 @@ export interface Explanation {
   /** Places of that table. */
   readonly tableSize: number;
 }
-
-/** struct __sk_buff of include/uapi/linux/bpf.h: its size, and where its field cb is. */
-const contextSize = 192;
-const controlBuffer = 48;
 
 /**
  * Runs the pinned program `explain` over the first packet that the client would send (a SYN, an INIT, or an empty datagram). Nothing is
@@ -54,7 +50,7 @@ export function explainPacket(
   using program = BpfProgram.openPinned(pin);
   const { context } = program.testRun({
     data: firstPacket(client, service),
-    context: new Uint8Array(contextSize),
+    context: contextWith(),
   });
   const answer = decode(layouts.explanation, context, controlBuffer);
   const key = encodeServiceKey(service);

@@ -157,6 +157,18 @@ export const layouts = {
       place: { offset: 16, size: 4, kind: 'number' },
     },
   },
+  orphaned_socket: {
+    size: 32,
+    fields: {
+      cookie: { offset: 0, size: 8, kind: 'number' },
+      destination: { offset: 8, size: 16, kind: 'bytes' },
+      port: { offset: 24, size: 2, kind: 'network' },
+      generation: { offset: 26, size: 2, kind: 'number' },
+      protocol: { offset: 28, size: 1, kind: 'number' },
+      family: { offset: 29, size: 1, kind: 'number' },
+      padding: { offset: 30, size: 2, kind: 'bytes' },
+    },
+  },
 } as const satisfies Record<string, StructLayout>;
 
 export const enums = {

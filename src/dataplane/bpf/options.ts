@@ -22,6 +22,8 @@ export interface BpfOptions {
   /** The sysctls of net.ipv4.vs of these names; kube-proxy turns the first on. */
   readonly expireNodestConn: boolean;
   readonly connReuseMode: number;
+  /** Whether the host's TCP sockets end with their destination, as its connected UDP sockets always do. */
+  readonly expiresTcpSockets?: boolean;
   /** Tests stop the time and set it by hand. */
   readonly hasVirtualClock: boolean;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is pinned and attached, as numbers.
 import { listLinks } from '../../native/netlink.ts';
+import { missingForDestroying } from '../../native/socket-diagnostics.ts';
 import { hasClassifiers, listAttachments } from './attachments.ts';
 import { BpfMaps, onlyKey } from './bpf-maps.ts';
 import { readDestinations } from './destination-table.ts';
@@ -19,6 +20,8 @@ export interface DataPlaneStatus {
   readonly devices: readonly { readonly name: string; readonly hook: 'tcx' | 'clsact' }[];
   /** By the inode of the control group; 1 is the root. */
   readonly cgroups: readonly { readonly id: number; readonly programs: number }[];
+  /** Why the host's sockets keep destinations that are removed; null where they do not. */
+  readonly missingForSocketExpiry: string | null;
   /** Destinations include removed ones that wait for the end of their connections. */
   readonly tables: Readonly<Record<'services' | 'destinations' | 'connections', TableFill>>;
   /** Connections by state, states without any left out. */
@@ -47,6 +50,7 @@ export function readStatus(pinDirectory: string): DataPlaneStatus {
   return {
     layoutVersion: settings ? Number(decode(layouts.settings, settings).abi_version) : 0,
     ...attachments(pinDirectory),
+    missingForSocketExpiry: missingForDestroying() ?? null,
     tables: {
       services: fill('services'),
       destinations: fill('destinations'),

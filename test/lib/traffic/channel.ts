@@ -34,6 +34,8 @@ const failures: Readonly<Record<string, FailureName>> = {
   EENDED: 'closed',
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',
+  ECONNABORTED: 'aborted',
+  EDESTADDRREQ: 'aborted', // what a UDP socket says that was destroyed before
   EPERM: 'denied',
   EACCES: 'denied',
 };

@@ -21,9 +21,10 @@ export interface Reply extends ServerReply {
 
 /**
  * refused: RST or port unreachable at connecting. timeout: silence. reset: RST on a connection. closed: the server ended
- * the connection before it answered. unreachable: no route, or an ICMP error that says so. denied: EPERM or EACCES.
+ * the connection before it answered. unreachable: no route, or an ICMP error that says so. aborted: the socket was destroyed from outside.
+ * denied: EPERM or EACCES.
  */
-export type FailureName = 'refused' | 'timeout' | 'reset' | 'closed' | 'unreachable' | 'denied';
+export type FailureName = 'refused' | 'timeout' | 'reset' | 'closed' | 'unreachable' | 'aborted' | 'denied';
 
 export interface Failure {
   readonly outcome: FailureName;

@@ -6,7 +6,7 @@ import packageDescription from '../../../package.json' with { type: 'json' };
 import { main } from '../../../src/agent/bpvs.ts';
 import { findCgroupRoot } from '../../../src/agent/cgroup.ts';
 import { formatExplanation } from '../../../src/agent/commands/explain.ts';
-import { formatStatus } from '../../../src/agent/commands/status.ts';
+import { formatStatus, type NodeStatus } from '../../../src/agent/commands/status.ts';
 import { describeError, exitCodeOf } from '../../../src/agent/exit-codes.ts';
 import { EnvironmentError, InputError, LayoutError, SystemError } from '../../../src/errors.ts';
 
@@ -122,23 +122,33 @@ result     passes untouched: no virtual service has this address, port and proto
   );
 });
 
+const nothingThere: NodeStatus = {
+  pinDirectory: '/sys/fs/bpf/bpvs',
+  daemon: null,
+  layoutVersion: 1,
+  devices: [],
+  cgroups: [],
+  missingForSocketExpiry: null,
+  tables: {
+    services: { used: 0, size: 1 },
+    destinations: { used: 0, size: 1 },
+    connections: { used: 0, size: 1 },
+  },
+  states: {},
+  reasons: { expired: 3 },
+};
+
+test('the status of a kernel that cannot destroy sockets says what follows from it', () => {
+  const missingForSocketExpiry = 'the kernel was built without CONFIG_INET_DIAG_DESTROY';
+  assert.match(
+    formatStatus({ ...nothingThere, missingForSocketExpiry }),
+    /\nsockets +none\n +they keep destinations that are removed: the kernel .*_DESTROY\nservices /,
+  );
+});
+
 test('the status of a node without anything says none where there is none', () => {
-  const text = formatStatus({
-    pinDirectory: '/sys/fs/bpf/bpvs',
-    daemon: null,
-    layoutVersion: 1,
-    devices: [],
-    cgroups: [],
-    tables: {
-      services: { used: 0, size: 1 },
-      destinations: { used: 0, size: 1 },
-      connections: { used: 0, size: 1 },
-    },
-    states: {},
-    reasons: { expired: 3 },
-  });
   assert.equal(
-    text,
+    formatStatus(nothingThere),
     `data plane    bpf, pinned at /sys/fs/bpf/bpvs, layout 1
 daemon        not running
 devices       none
