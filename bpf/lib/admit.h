@@ -146,16 +146,19 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 }
 
 /*
- * Finds the service of a packet that belongs to no connection and opens one.
+ * Finds the service of a packet that belongs to no connection and opens one. Not static, so that the verifier checks it
+ * once by itself, not anew for every way that leads here.
  * @return REASON_TRANSLATED with *admission set; why the packet is passed, rejected or dropped otherwise
  */
-static __noinline enum reason admit(const struct packet *packet, struct admission *admission)
+__noinline enum reason admit(const struct packet *packet, struct admission *admission)
 {
 	struct choice choice = {};
 	struct service *service;
 	enum reason reason;
 	__u32 destination;
 
+	if (!packet || !admission)
+		return REASON_PASSED_NOT_OURS;
 	reason = service_of(packet, &service);
 	if (reason != REASON_TRANSLATED)
 		return reason;
