@@ -18,6 +18,7 @@ struct abi {
 	struct shared shared;
 	struct explanation explanation;
 	struct orphaned_socket orphaned_socket;
+	struct xdp_device xdp_device;
 	enum connection_flag connection_flag;
 	enum connection_state connection_state;
 	enum destination_flag destination_flag;

@@ -245,6 +245,13 @@ enum filter {
 	FILTER_BITS = 18,
 };
 
+/* A device that XDP was asked for. */
+struct xdp_device {
+	__u8 address[6]; /* of frames that are for this host */
+	__u8 padding[2];
+	__u32 refusal; /* the errno of attaching, where tc serves the device alone; else 0 */
+};
+
 /* A socket of the host and whom it talks to: the virtual address as it asks for it, or the destination as it is
  * answered. */
 struct socket_key {
@@ -331,6 +338,7 @@ _Static_assert(sizeof(struct flow_key6) == 40, "a hash key has no hidden padding
 _Static_assert(sizeof(struct flow) == 8, "element of the largest maps");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
+_Static_assert(sizeof(struct xdp_device) == 12, "the layout user space writes");
 _Static_assert(sizeof(struct explanation) == 20, "as large as skb->cb");
 
 #endif

@@ -11,6 +11,15 @@
 #include "hash.h"
 #include "maps.h"
 
+/* @param filter virtual_addresses or destination_addresses */
+static __always_inline int has_address(void *filter, const struct address *address)
+{
+	__u32 bit = mix_address(fold_address(address), FILTER_BITS), index = bit / 64;
+	const __u64 *word = bpf_map_lookup_elem(filter, &index);
+
+	return !word || *word >> bit % 64 & 1;
+}
+
 /*
  * A request goes to a virtual address, as does a hairpin's reply; any other reply comes from a destination. A packet
  * whose addresses cannot be read yet may be anyone's.
@@ -21,8 +30,6 @@ static __always_inline int is_foreign(const void *start, const void *end, enum f
 	const struct iphdr *ip = network;
 	const struct ipv6hdr *ip6 = network;
 	struct address address = {};
-	const __u64 *word;
-	__u32 bit, index;
 
 	if (family == FAMILY_IPV4) {
 		if ((const void *)(ip + 1) > end)
@@ -33,11 +40,8 @@ static __always_inline int is_foreign(const void *start, const void *end, enum f
 			return 0;
 		__builtin_memcpy(&address, hook == HOOK_INGRESS ? &ip6->daddr : &ip6->saddr, sizeof(address));
 	}
-	bit = mix_address(fold_address(&address), FILTER_BITS);
-	index = bit / 64;
-	word = hook == HOOK_INGRESS ? bpf_map_lookup_elem(&virtual_addresses, &index)
-				    : bpf_map_lookup_elem(&destination_addresses, &index);
-	return word && !(*word >> bit % 64 & 1);
+	return !has_address(hook == HOOK_INGRESS ? (void *)&virtual_addresses : (void *)&destination_addresses,
+			    &address);
 }
 
 #endif

@@ -164,6 +164,17 @@ struct {
 	__type(value, __u32);
 } bridge_ports SEC(".maps");
 
+/*
+ * Devices whose frames XDP meets, by index. Written by the control plane, read at every frame. Full: tc serves the
+ * further ones alone.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, struct xdp_device);
+} xdp_devices SEC(".maps");
+
 /* One entry, the timer that ends what has expired. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -173,9 +173,20 @@ static __always_inline int is_checksum_partial(struct __sk_buff *skb, __u32 offs
 	       bpf_skb_load_bytes(skb, offset, &field, sizeof(field)) == 0 && field == 0;
 }
 
+/* SCTP's checksum, a CRC without pseudo header, once the ports are written: they change it, the addresses do not. */
+static __always_inline __u32 sctp_checksum_of(const struct sctp_header *sctp, const struct cursor *cursor,
+					      const struct packet *packet)
+{
+	__u32 before, after;
+
+	__builtin_memcpy(&before, &packet->tuple.source_port, sizeof(before));
+	__builtin_memcpy(&after, &sctp->source, sizeof(after));
+	return sctp->checksum ^ swap_le32(crc32c_difference(swap_le32(before ^ after), cursor->payload));
+}
+
 /*
- * SCTP's checksum, a CRC without pseudo header: the ports change it, the addresses do not. Where it is still partial
- * the field is zero and has to stay so: the CRC that is written there takes the field in (skb_crc32c_csum_help).
+ * Where it is still partial the field is zero and has to stay so: the CRC that is written there takes the field in
+ * (skb_crc32c_csum_help).
  */
 static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const struct cursor *cursor,
 					       const struct packet *packet, const struct differences *differences,
@@ -183,15 +194,13 @@ static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const stru
 {
 	__u32 offset = packet->transport_offset + __builtin_offsetof(struct sctp_header, checksum);
 	struct sctp_header *sctp = cursor->at;
-	__u32 before, after, ports_before, ports_after;
+	__u32 before, after;
 	__u64 sum = differences->ports;
 
 	if ((void *)(sctp + 1) > cursor->end)
 		return -1;
 	before = sctp->checksum;
-	__builtin_memcpy(&ports_before, &packet->tuple.source_port, sizeof(ports_before));
-	__builtin_memcpy(&ports_after, &sctp->source, sizeof(ports_after));
-	after = before ^ swap_le32(crc32c_difference(swap_le32(ports_before ^ ports_after), cursor->payload));
+	after = sctp_checksum_of(sctp, cursor, packet);
 	if (before)
 		sctp->checksum = after;
 	else if (is_checksum_partial(skb, offset))
@@ -206,6 +215,12 @@ static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const stru
 	return 0;
 }
 
+/* The entry of a packet that was just rewritten may have ended meanwhile and be another connection's by now. */
+static __always_inline int is_of_generation(const struct connection *connection, const struct flow *flow)
+{
+	return *(const volatile __u16 *)&connection->generation == flow->generation;
+}
+
 /* Rewrites a packet as its connection says. @return 0, or -1 when it must not leave */
 static __always_inline int translate(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
 				     const struct connection *connection, const struct flow *flow, enum family family)
@@ -216,8 +231,7 @@ static __always_inline int translate(struct __sk_buff *skb, const struct cursor 
 	    (packet->tuple.protocol == IPPROTO_SCTP ? write_sctp_checksum(skb, cursor, packet, &differences, family)
 						    : write_checksum(skb, packet, &differences, family)))
 		return -1;
-	/* The entry may have ended meanwhile and be another connection's by now. */
-	return *(const volatile __u16 *)&connection->generation == flow->generation ? 0 : -1;
+	return is_of_generation(connection, flow) ? 0 : -1;
 }
 
 #endif

@@ -96,8 +96,9 @@ class Fuzz implements Disposable {
   step(): void {
     const { frame, context } = this.#packets.next();
     const hook = this.#random.once(3) ? 'egress' : 'ingress';
+    const isByNic = hook === 'ingress' && this.#random.once(2);
     try {
-      this.#check(frame, hook, this.#run(frame, hook, context));
+      this.#check(frame, hook, isByNic ? this.#runAtNic(frame) : this.#run(frame, hook, context));
     } catch (error) {
       const packet = `${hook} ${frame.toString('hex')}`;
       throw new Error(`seed ${seed}: ${packet}${context ? ' with offload' : ''}`, { cause: error });
@@ -124,6 +125,17 @@ class Fuzz implements Disposable {
     const verdict = ({ 4294967295: 'pass', 2: 'drop', 7: 'redirect' } as const)[returnValue];
     assert.ok(verdict, `the hook returned ${returnValue}`);
     return { verdict, packet: data };
+  }
+
+  /** XDP first. What it has translated is nothing to tc any more; what it leaves as it is, tc does. */
+  #runAtNic(frame: Buffer): Outcome & { readonly packet: Buffer } {
+    const { returnValue, data } = this.plane.plane.programs.program('xdp_ingress').testRun({ data: frame });
+    assert.equal(returnValue, 2, 'XDP passes');
+    const outcome = this.#run(data, 'ingress');
+    if (data.equals(frame)) return outcome;
+    assert.deepEqual(outcome, { verdict: 'pass', packet: data }, 'tc leaves alone what XDP translated');
+    this.#count('translated by XDP');
+    return outcome;
   }
 
   #count(what: string): void {
@@ -315,6 +327,7 @@ suite('hostile packets', { skip: missingForBpf() ?? false }, () => {
       'untouched, whole',
       'untouched, malformed',
       'translated',
+      'translated by XDP',
       'turned round',
       'reply at ingress',
       'reply at egress',

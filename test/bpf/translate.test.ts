@@ -10,7 +10,7 @@ import {
   type PacketDescription,
   printPacket,
 } from '../lib/packet.ts';
-import { missingForBpf, TestPlane } from '../lib/plane.ts';
+import { missingForBpf, TestPlane, type WayIn } from '../lib/plane.ts';
 
 interface Row {
   readonly family: 'v4' | 'v6';
@@ -54,235 +54,240 @@ function assertPacket(actual: Uint8Array, expected: PacketDescription): void {
   assert.deepEqual([...actual], [...wanted]);
 }
 
-suite('packets of a virtual service', { skip: missingForBpf() ?? false }, () => {
-  for (const { family, client, virtual, destination, format } of rows) {
-    for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
-      const request: PacketDescription = {
-        source: client,
-        sourcePort: 40000,
-        destination: virtual,
-        destinationPort: 80,
-        protocol,
-        flags: protocol === 'sctp' ? 'INIT' : 'S',
-        payload,
-      };
-      const reply: PacketDescription = {
-        source: destination,
-        sourcePort: 8080,
-        destination: client,
-        destinationPort: 40000,
-        protocol,
-        flags: protocol === 'sctp' ? 'INIT-ACK' : 'SA',
-        payload,
-      };
-
-      test(`${family} ${protocol} masq: first request at ingress → translated to the destination`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        const outcome = plane.ingress(buildPacket(request));
-        assert.equal(outcome.verdict, 'pass');
-        assertPacket(outcome.packet, { ...request, destination, destinationPort: 8080 });
-      });
-
-      test(`${family} ${protocol} masq: reply at egress → comes from the virtual address`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        plane.ingress(buildPacket(request));
-        const outcome = plane.egress(buildPacket(reply));
-        assert.equal(outcome.verdict, 'pass');
-        assertPacket(outcome.packet, { ...reply, source: virtual, sourcePort: 80 });
-      });
-
-      test(`${family} ${protocol} masq: reply at ingress, request at egress → both untouched`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        const translated = plane.ingress(buildPacket(request)).packet;
-        assertPacket(plane.egress(translated).packet, { ...request, destination, destinationPort: 8080 });
-        assertPacket(plane.ingress(buildPacket(reply)).packet, reply);
-      });
-
-      test(`${family} ${protocol} masq: a pod chosen as its own destination → turned round with the virtual address as client`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(client, 8080)]);
-        const there = plane.ingress(buildPacket(request));
-        assert.equal(there.verdict, 'redirect');
-        const turned = { sourceMac: macNode, destinationMac: macClient };
-        assertPacket(there.packet, {
-          ...request,
-          source: virtual,
-          destination: client,
-          destinationPort: 8080,
-          ...turned,
-        });
-        const back: PacketDescription = { ...reply, source: client, destination: virtual };
-        const answer = plane.ingress(buildPacket(back));
-        assert.equal(answer.verdict, 'redirect');
-        assertPacket(answer.packet, {
-          ...back,
-          source: virtual,
-          sourcePort: 80,
-          destination: client,
-          ...turned,
-        });
-      });
-
-      test(`${family} ${protocol} masq: two virtual addresses, one client port, one destination → different source ports`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        plane.serve(protocol, format(virtual, 443), [format(destination, 8080)]);
-        plane.ingress(buildPacket(request));
-        const second = plane.ingress(buildPacket({ ...request, destinationPort: 443 })).packet;
-        const port = new DataView(second.buffer).getUint16(family === 'v4' ? 34 : 54);
-        assert.notEqual(port, 40000);
-        assertPacket(second, { ...request, sourcePort: port, destination, destinationPort: 8080 });
-        const answer = plane.egress(buildPacket({ ...reply, destinationPort: port }));
-        assertPacket(answer.packet, { ...reply, source: virtual, sourcePort: 443 });
-      });
-
-      test(`${family} ${protocol}: a service without destinations → rejected with ICMP port unreachable`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), []);
-        const outcome = plane.ingress(buildPacket(request));
-        assert.equal(outcome.verdict, 'redirect');
-        const kind = family === 'v4' ? 'protocol 1' : 'protocol 58';
-        const code = family === 'v4' ? 'type 3 code 3' : 'type 1 code 4';
-        assert.equal(printPacket(outcome.packet), `${kind} ${virtual} > ${client} ${code}`);
-        assert.deepEqual([...outcome.packet.subarray(0, 12)], [...macBytes(macClient), ...macBytes(macNode)]);
-        assertIcmpChecksum(outcome.packet, family);
-        assert.equal(plane.reason('rejected_no_destination'), 1n);
-      });
-
-      test(`${family} ${protocol}: a service without destinations that drops → dropped and counted`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [], { noDestination: 'drop' });
-        assert.equal(plane.ingress(buildPacket(request)).verdict, 'drop');
-        assert.equal(plane.reason('dropped_no_destination'), 1n);
-      });
-
-      test(`${family} ${protocol}: a packet to another port of a virtual address → untouched`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        const other = { ...request, destinationPort: 81 };
-        const outcome = plane.ingress(buildPacket(other));
-        assert.equal(outcome.verdict, 'pass');
-        assertPacket(outcome.packet, other);
-      });
-
-      test(`${family} ${protocol}: source port 20 → never scheduled, untouched`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        const ftp = { ...request, sourcePort: 20 };
-        assertPacket(plane.ingress(buildPacket(ftp)).packet, ftp);
-        assert.equal(plane.reason('passed_ftp_data'), 1n);
-      });
-
-      test(`${family} ${protocol} masq: the checksum of a whole packet that the device summed (CHECKSUM_COMPLETE) → stays right`, () => {
-        using plane = new TestPlane();
-        plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-        const checksumComplete = 1 << 2; // BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the kernel checks skb->csum after the run
-        const outcome = plane.ingress(buildPacket(request), checksumComplete);
-        assertPacket(outcome.packet, { ...request, destination, destinationPort: 8080 });
-      });
-    }
-
-    test(`${family} tcp: in mid-stream without a connection → untouched`, () => {
-      using plane = new TestPlane();
-      plane.serve('tcp', format(virtual, 80), [format(destination, 8080)]);
-      for (const flags of ['A', 'PA', 'FA', 'R', 'RA', 'SR', '']) {
-        const packet: PacketDescription = {
+for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
+  suite(`packets of a virtual service, ${wayIn}`, { skip: missingForBpf() ?? false }, () => {
+    for (const { family, client, virtual, destination, format } of rows) {
+      for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
+        const request: PacketDescription = {
           source: client,
           sourcePort: 40000,
           destination: virtual,
           destinationPort: 80,
-          protocol: 'tcp',
-          flags,
+          protocol,
+          flags: protocol === 'sctp' ? 'INIT' : 'S',
+          payload,
         };
-        const outcome = plane.ingress(buildPacket(packet));
-        assert.equal(outcome.verdict, 'pass');
-        assertPacket(outcome.packet, packet);
-      }
-    });
+        const reply: PacketDescription = {
+          source: destination,
+          sourcePort: 8080,
+          destination: client,
+          destinationPort: 40000,
+          protocol,
+          flags: protocol === 'sctp' ? 'INIT-ACK' : 'SA',
+          payload,
+        };
 
-    test(`${family} udp masq: a datagram without checksum → has none afterwards`, () => {
-      using plane = new TestPlane();
-      plane.serve('udp', format(virtual, 53), [format(destination, 5353)]);
-      const request: PacketDescription = {
-        source: client,
-        sourcePort: 40000,
-        destination: virtual,
-        destinationPort: 53,
-        protocol: 'udp',
-        payload,
-        hasNoChecksum: true,
-      };
+        test(`${wayIn} ${family} ${protocol} masq: first request at ingress → translated to the destination`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          const outcome = plane.ingress(buildPacket(request));
+          assert.equal(outcome.verdict, 'pass');
+          assertPacket(outcome.packet, { ...request, destination, destinationPort: 8080 });
+        });
+
+        test(`${wayIn} ${family} ${protocol} masq: reply at egress → comes from the virtual address`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          plane.ingress(buildPacket(request));
+          const outcome = plane.egress(buildPacket(reply));
+          assert.equal(outcome.verdict, 'pass');
+          assertPacket(outcome.packet, { ...reply, source: virtual, sourcePort: 80 });
+        });
+
+        test(`${wayIn} ${family} ${protocol} masq: reply at ingress, request at egress → both untouched`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          const translated = plane.ingress(buildPacket(request)).packet;
+          assertPacket(plane.egress(translated).packet, { ...request, destination, destinationPort: 8080 });
+          assertPacket(plane.ingress(buildPacket(reply)).packet, reply);
+        });
+
+        test(`${wayIn} ${family} ${protocol} masq: a pod chosen as its own destination → turned round with the virtual address as client`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(client, 8080)]);
+          const there = plane.ingress(buildPacket(request));
+          assert.equal(there.verdict, 'redirect');
+          const turned = { sourceMac: macNode, destinationMac: macClient };
+          assertPacket(there.packet, {
+            ...request,
+            source: virtual,
+            destination: client,
+            destinationPort: 8080,
+            ...turned,
+          });
+          const back: PacketDescription = { ...reply, source: client, destination: virtual };
+          const answer = plane.ingress(buildPacket(back));
+          assert.equal(answer.verdict, 'redirect');
+          assertPacket(answer.packet, {
+            ...back,
+            source: virtual,
+            sourcePort: 80,
+            destination: client,
+            ...turned,
+          });
+        });
+
+        test(`${wayIn} ${family} ${protocol} masq: two virtual addresses, one client port, one destination → different source ports`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          plane.serve(protocol, format(virtual, 443), [format(destination, 8080)]);
+          plane.ingress(buildPacket(request));
+          const second = plane.ingress(buildPacket({ ...request, destinationPort: 443 })).packet;
+          const port = new DataView(second.buffer).getUint16(family === 'v4' ? 34 : 54);
+          assert.notEqual(port, 40000);
+          assertPacket(second, { ...request, sourcePort: port, destination, destinationPort: 8080 });
+          const answer = plane.egress(buildPacket({ ...reply, destinationPort: port }));
+          assertPacket(answer.packet, { ...reply, source: virtual, sourcePort: 443 });
+        });
+
+        test(`${wayIn} ${family} ${protocol}: a service without destinations → rejected with ICMP port unreachable`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), []);
+          const outcome = plane.ingress(buildPacket(request));
+          assert.equal(outcome.verdict, 'redirect');
+          const kind = family === 'v4' ? 'protocol 1' : 'protocol 58';
+          const code = family === 'v4' ? 'type 3 code 3' : 'type 1 code 4';
+          assert.equal(printPacket(outcome.packet), `${kind} ${virtual} > ${client} ${code}`);
+          assert.deepEqual(
+            [...outcome.packet.subarray(0, 12)],
+            [...macBytes(macClient), ...macBytes(macNode)],
+          );
+          assertIcmpChecksum(outcome.packet, family);
+          assert.equal(plane.reason('rejected_no_destination'), 1n);
+        });
+
+        test(`${wayIn} ${family} ${protocol}: a service without destinations that drops → dropped and counted`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [], { noDestination: 'drop' });
+          assert.equal(plane.ingress(buildPacket(request)).verdict, 'drop');
+          assert.equal(plane.reason('dropped_no_destination'), 1n);
+        });
+
+        test(`${wayIn} ${family} ${protocol}: a packet to another port of a virtual address → untouched`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          const other = { ...request, destinationPort: 81 };
+          const outcome = plane.ingress(buildPacket(other));
+          assert.equal(outcome.verdict, 'pass');
+          assertPacket(outcome.packet, other);
+        });
+
+        test(`${wayIn} ${family} ${protocol}: source port 20 → never scheduled, untouched`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          const ftp = { ...request, sourcePort: 20 };
+          assertPacket(plane.ingress(buildPacket(ftp)).packet, ftp);
+          assert.equal(plane.reason('passed_ftp_data'), 1n);
+        });
+
+        test(`${wayIn} ${family} ${protocol} masq: the checksum of a whole packet that the device summed (CHECKSUM_COMPLETE) → stays right`, () => {
+          using plane = new TestPlane({ wayIn });
+          plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
+          const checksumComplete = 1 << 2; // BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the kernel checks skb->csum after the run
+          const outcome = plane.ingress(buildPacket(request), checksumComplete);
+          assertPacket(outcome.packet, { ...request, destination, destinationPort: 8080 });
+        });
+      }
+
+      test(`${wayIn} ${family} tcp: in mid-stream without a connection → untouched`, () => {
+        using plane = new TestPlane({ wayIn });
+        plane.serve('tcp', format(virtual, 80), [format(destination, 8080)]);
+        for (const flags of ['A', 'PA', 'FA', 'R', 'RA', 'SR', '']) {
+          const packet: PacketDescription = {
+            source: client,
+            sourcePort: 40000,
+            destination: virtual,
+            destinationPort: 80,
+            protocol: 'tcp',
+            flags,
+          };
+          const outcome = plane.ingress(buildPacket(packet));
+          assert.equal(outcome.verdict, 'pass');
+          assertPacket(outcome.packet, packet);
+        }
+      });
+
+      test(`${wayIn} ${family} udp masq: a datagram without checksum → has none afterwards`, () => {
+        using plane = new TestPlane({ wayIn });
+        plane.serve('udp', format(virtual, 53), [format(destination, 5353)]);
+        const request: PacketDescription = {
+          source: client,
+          sourcePort: 40000,
+          destination: virtual,
+          destinationPort: 53,
+          protocol: 'udp',
+          payload,
+          hasNoChecksum: true,
+        };
+        assertPacket(plane.ingress(buildPacket(request)).packet, {
+          ...request,
+          destination,
+          destinationPort: 5353,
+        });
+      });
+    }
+
+    test(`${wayIn} v4 udp masq: IP options → stay, and the ports behind them are rewritten`, () => {
+      using plane = new TestPlane({ wayIn });
+      plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
+      const request = { ...query, options: Uint8Array.of(148, 4, 0, 0, 1, 1, 1, 0) };
       assertPacket(plane.ingress(buildPacket(request)).packet, {
         ...request,
-        destination,
+        destination: '10.244.2.20',
         destinationPort: 5353,
       });
     });
-  }
 
-  test('v4 udp masq: IP options → stay, and the ports behind them are rewritten', () => {
-    using plane = new TestPlane();
-    plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-    const request = { ...query, options: Uint8Array.of(148, 4, 0, 0, 1, 1, 1, 0) };
-    assertPacket(plane.ingress(buildPacket(request)).packet, {
-      ...request,
-      destination: '10.244.2.20',
-      destinationPort: 5353,
-    });
-  });
+    for (const source of ['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255', '10.96.0.10']) {
+      test(`${wayIn} v4 udp: from ${source}, where nobody can be answered → untouched and counted`, () => {
+        using plane = new TestPlane({ wayIn });
+        plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
+        plane.serve('udp', '10.96.0.10:54', []);
+        for (const destinationPort of [53, 54]) {
+          const request: PacketDescription = {
+            source,
+            sourcePort: 40000,
+            destination: '10.96.0.10',
+            destinationPort,
+            protocol: 'udp',
+            payload,
+          };
+          const outcome = plane.ingress(buildPacket(request));
+          assert.equal(outcome.verdict, 'pass');
+          assertPacket(outcome.packet, request);
+        }
+        assert.equal(plane.reason('passed_martian'), 2n);
+      });
+    }
 
-  for (const source of ['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255', '10.96.0.10']) {
-    test(`v4 udp: from ${source}, where nobody can be answered → untouched and counted`, () => {
-      using plane = new TestPlane();
-      plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-      plane.serve('udp', '10.96.0.10:54', []);
-      for (const destinationPort of [53, 54]) {
+    for (const destinationMac of ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '02:00:00:00:00:99']) {
+      test(`${wayIn} v4 udp: in a frame for ${destinationMac}, not this host → untouched`, () => {
+        using plane = new TestPlane({ wayIn });
+        plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
         const request: PacketDescription = {
-          source,
+          source: '10.244.1.10',
           sourcePort: 40000,
           destination: '10.96.0.10',
-          destinationPort,
+          destinationPort: 53,
           protocol: 'udp',
           payload,
+          destinationMac,
         };
         const outcome = plane.ingress(buildPacket(request));
         assert.equal(outcome.verdict, 'pass');
         assertPacket(outcome.packet, request);
-      }
-      assert.equal(plane.reason('passed_martian'), 2n);
-    });
-  }
+      });
+    }
 
-  for (const destinationMac of ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '02:00:00:00:00:99']) {
-    test(`v4 udp: in a frame for ${destinationMac}, not this host → untouched`, () => {
-      using plane = new TestPlane();
+    test(`${wayIn} v4 udp: a fragment → untouched and counted`, () => {
+      using plane = new TestPlane({ wayIn });
       plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-      const request: PacketDescription = {
-        source: '10.244.1.10',
-        sourcePort: 40000,
-        destination: '10.96.0.10',
-        destinationPort: 53,
-        protocol: 'udp',
-        payload,
-        destinationMac,
-      };
-      const outcome = plane.ingress(buildPacket(request));
-      assert.equal(outcome.verdict, 'pass');
-      assertPacket(outcome.packet, request);
+      const request = { ...query, fragment: 0x2000 };
+      assertPacket(plane.ingress(buildPacket(request)).packet, request);
+      assert.equal(plane.reason('passed_fragment'), 1n);
     });
-  }
-
-  test('v4 udp: a fragment → untouched and counted', () => {
-    using plane = new TestPlane();
-    plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-    const request = { ...query, fragment: 0x2000 };
-    assertPacket(plane.ingress(buildPacket(request)).packet, request);
-    assert.equal(plane.reason('passed_fragment'), 1n);
   });
-});
+}
 
 function macBytes(text: string): number[] {
   return text.split(':').map((part) => Number.parseInt(part, 16));

@@ -7,6 +7,7 @@ import { BpfPrograms } from '../../src/dataplane/bpf/bpf-programs.ts';
 import { readDestinations } from '../../src/dataplane/bpf/destination-table.ts';
 import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { type BpfOptions, defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
+import { encode } from '../../src/dataplane/bpf/struct.ts';
 import { parseAddressPort } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerFlag, SchedulerName } from '../../src/model/scheduler.ts';
@@ -19,11 +20,22 @@ export interface Outcome {
 }
 
 /** include/uapi/linux/pkt_cls.h: TC_ACT_UNSPEC, TC_ACT_SHOT, TC_ACT_REDIRECT. */
-const verdicts = new Map<number, Outcome['verdict']>([
+const tcVerdicts = new Map<number, Outcome['verdict']>([
   [0xffff_ffff, 'pass'],
   [2, 'drop'],
   [7, 'redirect'],
 ]);
+
+/** include/uapi/linux/bpf.h: XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT. */
+const xdpVerdicts = new Map<number, Outcome['verdict']>([
+  [1, 'drop'],
+  [2, 'pass'],
+  [3, 'redirect'],
+  [4, 'redirect'],
+]);
+
+/** Which hooks a packet meets on its way in: XDP is that of a NIC, where tc follows. */
+export type WayIn = 'tc' | 'xdp and tc';
 
 const testSizes = {
   services: 1024,
@@ -51,18 +63,27 @@ const testOptions: BpfOptions = {
 /** Loaded once, for tests that need many planes one after the other. */
 let reusedPrograms: BpfPrograms | undefined;
 
+export interface TestPlaneOptions extends Partial<BpfOptions> {
+  /** tc alone if not given. */
+  readonly wayIn?: WayIn;
+}
+
 export class TestPlane implements Disposable {
   readonly plane: BpfDataPlane;
+  readonly #wayIn: WayIn;
 
   /** @param programs loaded before, with the same sizes and over empty maps; they stay loaded */
-  constructor(options: Partial<BpfOptions> = {}, programs?: BpfPrograms) {
+  constructor({ wayIn = 'tc', ...options }: TestPlaneOptions = {}, programs?: BpfPrograms) {
     const all = { ...testOptions, ...options };
+    this.#wayIn = wayIn;
     this.plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
     if (!this.plane.programs.isAdopted) this.advance(1000);
+    const lo = encode(layouts.xdp_device, { address: new Uint8Array(6) }); // by which test runs come in
+    this.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);
   }
 
   /** An empty plane over programs that an earlier one used, which must not be used any more; it need not be closed. */
-  static reuse(options: Partial<BpfOptions> = {}): TestPlane {
+  static reuse(options: TestPlaneOptions = {}): TestPlane {
     reusedPrograms ??= BpfPrograms.load(testOptions);
     empty(reusedPrograms);
     return new TestPlane(options, reusedPrograms);
@@ -97,13 +118,20 @@ export class TestPlane implements Disposable {
     if (failure) throw failure.error;
   }
 
-  /** @param context struct __sk_buff, for what a packet carries beside its bytes */
+  /** A packet from a client, at every hook of the way in. @param flags BPF_F_TEST_* of tc */
   ingress(packet: Uint8Array, flags = 0): Outcome {
-    return this.#run('tc_ingress', packet, flags);
+    if (this.#wayIn === 'tc') return this.#run('tc_ingress', packet, tcVerdicts, flags);
+    const first = this.xdp(packet);
+    return first.verdict === 'pass' ? this.#run('tc_ingress', first.packet, tcVerdicts, flags) : first;
+  }
+
+  /** A packet from a client, at XDP alone. */
+  xdp(packet: Uint8Array): Outcome {
+    return this.#run('xdp_ingress', packet, xdpVerdicts);
   }
 
   egress(packet: Uint8Array, flags = 0): Outcome {
-    return this.#run('tc_egress', packet, flags);
+    return this.#run('tc_egress', packet, tcVerdicts, flags);
   }
 
   /** Moves the clock on and lets the sweep see all connections. */
@@ -125,7 +153,12 @@ export class TestPlane implements Disposable {
     this.plane.close();
   }
 
-  #run(program: string, packet: Uint8Array, flags: number): Outcome {
+  #run(
+    program: string,
+    packet: Uint8Array,
+    verdicts: ReadonlyMap<number, Outcome['verdict']>,
+    flags = 0,
+  ): Outcome {
     const { returnValue, data } = this.plane.programs.program(program).testRun({ data: packet, flags });
     const verdict = verdicts.get(returnValue);
     if (!verdict) throw new Error(`${program} returned ${returnValue}`);

@@ -31,6 +31,7 @@ const entriesOf = {
   socket_connections: () => 0,
   orphaned_sockets: () => 0,
   bridge_ports: () => 0,
+  xdp_devices: () => 0,
   sweepers: () => 1,
   handlers: () => enums.handler.HANDLER_COUNT,
 } as const satisfies Record<string, (sizes: TableSizes) => number>;

@@ -169,6 +169,14 @@ export const layouts = {
       padding: { offset: 30, size: 2, kind: 'bytes' },
     },
   },
+  xdp_device: {
+    size: 12,
+    fields: {
+      address: { offset: 0, size: 6, kind: 'bytes' },
+      padding: { offset: 6, size: 2, kind: 'bytes' },
+      refusal: { offset: 8, size: 4, kind: 'number' },
+    },
+  },
 } as const satisfies Record<string, StructLayout>;
 
 export const enums = {
