@@ -11,9 +11,8 @@ struct abi {
 	struct estimate estimate;
 	struct connection connection;
 	struct addresses6 addresses6;
-	struct flow_key4 flow_key4;
-	struct flow_key6 flow_key6;
 	struct flow flow;
+	struct flow_bucket flow_bucket;
 	struct settings settings;
 	struct shared shared;
 	struct explanation explanation;
@@ -25,6 +24,7 @@ struct abi {
 	enum direction direction;
 	enum family family;
 	enum filter filter;
+	enum flow_table flow_table;
 	enum handler handler;
 	enum hook hook;
 	enum no_destination no_destination;

@@ -201,6 +201,7 @@ enum direction {
 	DIRECTION_REPLY,
 };
 
+/* Where a packet is met: the same tuple at ingress and at egress are two flows. */
 enum hook {
 	HOOK_INGRESS,
 	HOOK_EGRESS,
@@ -212,32 +213,21 @@ enum handler {
 	HANDLER_COUNT,
 };
 
-/* A packet as it is met: the same tuple at ingress and at egress are two things. */
-struct flow_key4 {
-	__be32 source;
-	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u8 protocol;
-	__u8 hook;
-	__u8 padding[2];
-};
-
-struct flow_key6 {
-	struct address source;
-	struct address destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u8 protocol;
-	__u8 hook;
-	__u8 padding[2];
-};
-
 struct flow {
 	__u32 connection; /* index into connections */
 	__u16 generation; /* of that entry when the flow was made: the entry may have a new tenant since */
 	__u8 direction;
 	__u8 padding;
+};
+
+enum flow_table {
+	FLOW_BUCKET_SLOTS = 7,
+};
+
+/* Flows whose tuples' hashes begin alike, in one cache line. */
+struct flow_bucket {
+	__u64 overflowed; /* how many more of them are in the neighbour, for want of room */
+	__u64 slots[FLOW_BUCKET_SLOTS];
 };
 
 /* The bits of virtual_addresses and destination_addresses: a hash of so many bits says which one is an address's. */
@@ -302,6 +292,7 @@ enum reason {
 struct settings {
 	__u64 timeouts[STATE_COUNT]; /* nanoseconds, by enum connection_state */
 	__u64 abi_version;
+	__u64 flow_seed;         /* of the hashes in the map `flows`, for as long as that lives */
 	__u8 expire_nodest_conn; /* the sysctls of net.ipv4.vs of these names */
 	__u8 conn_reuse_mode;
 	__u8 padding[6];
@@ -333,9 +324,8 @@ _Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden paddi
 _Static_assert(sizeof(struct service) == 16, "the layout user space writes");
 _Static_assert(sizeof(struct destination) == 56, "the layout user space writes");
 _Static_assert(sizeof(struct connection) == 64, "one cache line a packet");
-_Static_assert(sizeof(struct flow_key4) == 16, "a small key: IPv4 does not pay for IPv6");
-_Static_assert(sizeof(struct flow_key6) == 40, "a hash key has no hidden padding");
-_Static_assert(sizeof(struct flow) == 8, "element of the largest maps");
+_Static_assert(sizeof(struct flow) == 8, "as large as a slot");
+_Static_assert(sizeof(struct flow_bucket) == 64, "one cache line a look-up");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
 _Static_assert(sizeof(struct xdp_device) == 12, "the layout user space writes");

@@ -80,10 +80,14 @@ static __always_inline enum reason insert_reply(struct connection *connection, c
 
 	for (i = 0; i <= PORT_TRIES; i++) {
 		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
-		if (insert_flow(&tuple, flow) == 0)
+		switch (insert_flow(&tuple, flow)) {
+		case INSERTED:
 			return REASON_TRANSLATED;
-		if (!find_flow(&tuple))
+		case NO_ROOM:
 			return REASON_DROPPED_TABLE_FULL;
+		case TUPLE_TAKEN:
+			break;
+		}
 		connection->source_port = bpf_htons(FIRST_DYNAMIC_PORT + bpf_get_prandom_u32() % DYNAMIC_PORTS);
 		connection->flags |= CONNECTION_SOURCE_CHANGED;
 	}
@@ -102,14 +106,7 @@ static __always_inline void release_entry(struct connection *connection, const s
 /* Two CPUs may meet first packets of one flow; the slower one follows the connection that the faster one opened. */
 static __always_inline enum reason join_connection(const struct packet *packet, struct flow *flow)
 {
-	const struct flow *found = find_flow(&packet->tuple);
-
-	if (!found)
-		return REASON_DROPPED_TABLE_FULL;
-	if (!connection_of(found))
-		return REASON_DROPPED_BEING_OPENED;
-	*flow = *found;
-	return REASON_TRANSLATED;
+	return find_connection(&packet->tuple, flow) ? REASON_TRANSLATED : REASON_DROPPED_BEING_OPENED;
 }
 
 /*
@@ -121,6 +118,7 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 {
 	struct flow *flow = &admission->flow;
 	struct connection *connection = fill_entry(packet, destination_index, flow);
+	enum insertion insertion;
 	struct tuple tuple;
 	enum reason reason;
 
@@ -134,11 +132,13 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 		return reason;
 	}
 	flow->direction = DIRECTION_REQUEST;
-	if (insert_flow(&packet->tuple, flow) != 0) {
+	insertion = insert_flow(&packet->tuple, flow);
+	if (insertion != INSERTED) {
 		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
-		delete_flow(&tuple);
+		flow->direction = DIRECTION_REPLY;
+		delete_flow(&tuple, flow);
 		release_entry(connection, flow);
-		return join_connection(packet, flow);
+		return insertion == NO_ROOM ? REASON_DROPPED_TABLE_FULL : join_connection(packet, flow);
 	}
 	admission->has_displaced = enter_half_open(connection, flow->connection, &admission->displaced);
 	start_connection(connection);

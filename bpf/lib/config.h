@@ -10,6 +10,9 @@ const volatile __u64 host_netns_cookie = 0;
 /* Entries of the maps `connections` and `half_open`; the latter a power of two. */
 const volatile __u32 max_connections = 1;
 const volatile __u32 max_half_open = 1;
+/* Entries of the map `flows`, a power of two above 1; and the secret of its hashes. */
+const volatile __u32 flow_buckets = 2;
+const volatile __u64 flow_seed = 0;
 /* CPUs that a per-CPU map has values for. */
 const volatile __u32 possible_cpus = 1;
 /* For tests only: time stands still at `virtual_now` of the map `clock`. */

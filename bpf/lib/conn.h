@@ -16,61 +16,7 @@
 #include "stats.h"
 #include "tcp.h"
 #include "traffic.h"
-
-static __always_inline enum family family_of(const struct connection *connection)
-{
-	return connection->flags & CONNECTION_IPV6 ? FAMILY_IPV6 : FAMILY_IPV4;
-}
-
-/* A client's packets as they are met. A constant family makes it short. */
-static __always_inline void request_tuple(struct tuple *tuple, const struct connection *connection, __u32 index,
-					  enum family family)
-{
-	const struct addresses6 *addresses;
-
-	*tuple = (struct tuple){
-		.source_port = connection->client_port,
-		.destination_port = connection->virtual_port,
-		.family = family,
-		.protocol = connection->protocol,
-		.hook = HOOK_INGRESS,
-	};
-	if (family == FAMILY_IPV4) {
-		tuple->source.words[0] = connection->client;
-		tuple->destination.words[0] = connection->virtual;
-		return;
-	}
-	addresses = bpf_map_lookup_elem(&addresses6, &index);
-	if (addresses) {
-		tuple->source = addresses->client;
-		tuple->destination = addresses->virtual;
-	}
-}
-
-/* A destination's packets as they are met. */
-static __always_inline void reply_tuple(struct tuple *tuple, const struct connection *connection, __u32 index,
-					enum family family)
-{
-	const struct addresses6 *addresses;
-
-	*tuple = (struct tuple){
-		.source_port = connection->destination_port,
-		.destination_port = connection->source_port,
-		.family = family,
-		.protocol = connection->protocol,
-		.hook = connection->flags & CONNECTION_HAIRPIN ? HOOK_INGRESS : HOOK_EGRESS,
-	};
-	if (family == FAMILY_IPV4) {
-		tuple->source.words[0] = connection->destination;
-		tuple->destination.words[0] = connection->source;
-		return;
-	}
-	addresses = bpf_map_lookup_elem(&addresses6, &index);
-	if (addresses) {
-		tuple->source = addresses->destination;
-		tuple->destination = addresses->source;
-	}
-}
+#include "tuple.h"
 
 /* The key of an unconnected socket's connection: by whom it asks, or by who answers. */
 static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection, __u32 index,
@@ -169,12 +115,15 @@ static __always_inline void advance(struct connection *connection, const struct 
 
 static __always_inline void delete_flows(const struct connection *connection, __u32 index, enum family family)
 {
+	struct flow flow = { .connection = index, .generation = connection->generation };
 	struct tuple tuple;
 
 	request_tuple(&tuple, connection, index, family);
-	delete_flow(&tuple);
+	flow.direction = DIRECTION_REQUEST;
+	delete_flow(&tuple, &flow);
 	reply_tuple(&tuple, connection, index, family);
-	delete_flow(&tuple);
+	flow.direction = DIRECTION_REPLY;
+	delete_flow(&tuple, &flow);
 }
 
 static __noinline void forget_socket(const struct connection *connection, __u32 index)

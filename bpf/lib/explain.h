@@ -10,13 +10,10 @@
 static __always_inline int explain_known(const struct packet *packet, struct explanation *explanation)
 {
 	struct connection *connection;
-	struct flow *flow;
+	struct flow flow;
 
-	flow = find_flow(&packet->tuple);
-	if (!flow)
-		return 0;
-	connection = connection_of(flow);
-	if (!connection || flow->direction != DIRECTION_REQUEST)
+	connection = find_connection(&packet->tuple, &flow);
+	if (!connection || flow.direction != DIRECTION_REQUEST)
 		return 0;
 	switch (continuation_of(connection, packet)) {
 	case ENDED:
@@ -28,7 +25,7 @@ static __always_inline int explain_known(const struct packet *packet, struct exp
 		explanation->destination = connection->destination_index + 1;
 		break;
 	}
-	explanation->connection = flow->connection + 1;
+	explanation->connection = flow.connection + 1;
 	return 1;
 }
 

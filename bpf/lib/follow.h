@@ -16,14 +16,9 @@
 static __always_inline struct connection *known_connection(const struct packet *packet, struct flow *flow,
 							   enum reason *reason)
 {
-	struct flow *found = find_flow(&packet->tuple);
-	struct connection *connection;
+	struct connection *connection = find_connection(&packet->tuple, flow);
 
 	*reason = REASON_TRANSLATED;
-	if (!found)
-		return NULL;
-	*flow = *found;
-	connection = connection_of(flow);
 	if (!connection || flow->direction != DIRECTION_REQUEST)
 		return connection;
 	switch (continuation_of(connection, packet)) {

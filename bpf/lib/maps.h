@@ -113,20 +113,18 @@ struct {
 	__type(value, __u32);
 } free_connections SEC(".maps");
 
-/* Both directions of every connection, by the packet as it is met. Twice as many as connections. */
+/*
+ * Both directions of every connection, by the hash of the packet as it is met, see lib/flow.h. Written by programs.
+ * Mappable only so that the buckets begin at a cache line. At most an eighth of the slots is in use; where both buckets
+ * of a tuple are full all the same, the packet that wants a new connection is dropped and counted.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct flow_key4);
-	__type(value, struct flow);
-} flows4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct flow_key6);
-	__type(value, struct flow);
-} flows6 SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct flow_bucket);
+} flows SEC(".maps");
 
 /* Connections of the host's unconnected sockets, two entries each. Full: the datagram is refused and counted. */
 struct {

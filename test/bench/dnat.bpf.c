@@ -22,7 +22,16 @@ struct translation {
 	__u32 port_difference;
 };
 
-/* As many entries, and as large a key, as the data plane's flows4. */
+struct flow_key4 {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 padding[3];
+};
+
+/* Room for both directions of every connection, as the data plane has. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);

@@ -3,15 +3,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { onlyKey } from '../../src/dataplane/bpf/bpf-maps.ts';
-import { enums, layouts } from '../../src/dataplane/bpf/layouts.ts';
+import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
-import { decode, encode } from '../../src/dataplane/bpf/struct.ts';
-import { addressBytes } from '../../src/model/address.ts';
+import { decode } from '../../src/dataplane/bpf/struct.ts';
 import { tupleOf } from '../lib/packet.ts';
-import { missingForBpf, socketAddress, TestPlane } from '../lib/plane.ts';
+import { missingForBpf, socketAddress, TestPlane, testSizes } from '../lib/plane.ts';
 import {
   add,
-  client,
   connections,
   counts,
   destination,
@@ -104,9 +102,22 @@ suite('the table of connections', { skip: missingForBpf() ?? false }, () => {
     });
   }
 
+  test('every connection of a full table is found again by its request and by its reply', () => {
+    const connections = 4096;
+    using plane = new TestPlane({ sizes: { ...testSizes, connections, halfOpen: connections } });
+    serve(plane);
+    const talks = Array.from({ length: connections }, (_, n) => new Talk(plane, { port: 1000 + n }));
+    for (const talk of talks) assert.equal(talk.to('S'), `${server}:8080`);
+    for (const talk of talks) {
+      assert.equal(tupleOf(talk.server('SA').packet).source, `${virtual}:80`);
+      assert.equal(talk.to('A'), `${server}:8080`);
+    }
+    assert.equal(flowCount(plane), 2 * connections);
+  });
+
   test('source ports that collide are changed, and given up when no try finds a free one → dropped and counted, nothing is left behind', () => {
-    using plane = new TestPlane();
-    for (let port = 1; port <= 40; port++) plane.serve('tcp', `${virtual}:${port}`, [`${server}:8080`]);
+    using plane = new TestPlane({ sizes: { ...testSizes, halfOpen: testSizes.connections } });
+    for (let port = 1; port <= 41; port++) plane.serve('tcp', `${virtual}:${port}`, [`${server}:8080`]);
     const sources = new Set<string>();
     for (let port = 1; port <= 39; port++) {
       const { packet } = new Talk(plane, { virtualPort: port }).client('S');
@@ -115,25 +126,17 @@ suite('the table of connections', { skip: missingForBpf() ?? false }, () => {
     assert.equal(sources.size, 39, 'each connection has a tuple of its own');
     takeAllSourcePorts(plane);
     const before = { flows: flowCount(plane), connections: connections(plane) };
+    const exhausted = plane.reason('dropped_ports_exhausted');
     assert.equal(new Talk(plane, { virtualPort: 40 }).to('S'), 'drop');
-    assert.equal(plane.reason('dropped_ports_exhausted'), 1n);
+    assert.equal(plane.reason('dropped_ports_exhausted'), exhausted + 1n);
     assert.deepEqual({ flows: flowCount(plane), connections: connections(plane) }, before);
   });
 });
 
-/** As if the client had a connection to the destination from each of the ports that a colliding one may get. */
+/** The client connects to the destination, by one more of its virtual services, from each of the ports that a colliding one may get. */
 function takeAllSourcePorts(plane: TestPlane): void {
-  const word = (address: string) => Buffer.from(addressBytes(address)).readUInt32BE();
-  const reply = {
-    source: word(server),
-    destination: word(client),
-    source_port: 8080,
-    protocol: 6,
-    hook: enums.hook.HOOK_EGRESS,
-  };
-  const flows = plane.plane.programs.maps.get('flows4');
   for (let port = 32768; port < 61000; port++) {
-    flows.update(encode(layouts.flow_key4, { ...reply, destination_port: port }), new Uint8Array(8));
+    new Talk(plane, { port, virtualPort: 41 }).client('S');
   }
 }
 

@@ -37,7 +37,7 @@ const xdpVerdicts = new Map<number, Outcome['verdict']>([
 /** Which hooks a packet meets on its way in: XDP is that of a NIC, where tc follows. */
 export type WayIn = 'tc' | 'xdp and tc';
 
-const testSizes = {
+export const testSizes = {
   services: 1024,
   destinations: 4096,
   places: 262_144,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that talk to one service over the hooks, and what there is to see of it.
 import assert from 'node:assert/strict';
+import { layouts } from '../../src/dataplane/bpf/layouts.ts';
+import { decode } from '../../src/dataplane/bpf/struct.ts';
 import type { Connection } from '../../src/model/connection.ts';
 import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
 import { buildPacket, type PacketDescription, tupleOf } from './packet.ts';
@@ -107,10 +109,13 @@ export function counts(plane: TestPlane, n = 0): [number, number] {
   return [activeConnections, inactiveConnections];
 }
 
-/** Keys in use in the tables of flows. */
+/** Slots in use in the table of flows. */
 export function flowCount(plane: TestPlane): number {
-  const { maps } = plane.plane.programs;
-  return [...maps.get('flows4').keys(), ...maps.get('flows6').keys()].length;
+  let count = 0;
+  for (const [, bucket] of plane.plane.programs.maps.get('flows').entries()) {
+    for (const slot of decode(layouts.flow_bucket, bucket).slots) if (slot !== 0n) count++;
+  }
+  return count;
 }
 
 export function remove(plane: TestPlane, service: VirtualServiceKey, address = server): void {

@@ -291,6 +291,7 @@ function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
     encode(layouts.settings, {
       timeouts,
       abi_version: BigInt(enums.abi_version.ABI_VERSION),
+      flow_seed: programs.flowSeed,
       expire_nodest_conn: options.expireNodestConn ? 1 : 0,
       conn_reuse_mode: options.connReuseMode,
     }),

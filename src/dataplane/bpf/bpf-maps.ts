@@ -19,8 +19,7 @@ const entriesOf = {
   addresses6: (sizes) => sizes.connections,
   cold_connections: (sizes) => sizes.connections,
   free_connections: (sizes) => sizes.connections,
-  flows4: (sizes) => 2 * sizes.connections,
-  flows6: (sizes) => 2 * sizes.connections,
+  flows: (sizes) => flowBuckets(sizes.connections),
   sockets: (sizes) => sizes.connections,
   half_open: (sizes) => sizes.halfOpen,
   virtual_addresses: () => 0,
@@ -35,6 +34,14 @@ const entriesOf = {
   sweepers: () => 1,
   handlers: () => enums.handler.HANDLER_COUNT,
 } as const satisfies Record<string, (sizes: TableSizes) => number>;
+
+/**
+ * So many that both directions of all connections fill an eighth of the slots at most: then none of a billion tuples finds both of its
+ * buckets full. A power of two.
+ */
+function flowBuckets(connections: number): number {
+  return 2 ** Math.min(31, 1 + Math.ceil(Math.log2(connections)));
+}
 
 export type MapName = keyof typeof entriesOf;
 

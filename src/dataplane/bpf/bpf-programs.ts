@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading the programs over their maps: new ones on a fresh node, the pinned ones of an earlier process otherwise.
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
@@ -7,12 +8,12 @@ import { type BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import { netnsCookie } from '../../native/namespace.ts';
-import { BpfMaps, entriesFor, type MapName, mapNames, mapPin } from './bpf-maps.ts';
+import { BpfMaps, entriesFor, type MapName, mapNames, mapPin, onlyKey } from './bpf-maps.ts';
 import { enums, layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
 import { preparePins, requireRights } from './pin-directory.ts';
 import { contextWith, noPacket } from './program-pins.ts';
-import type { StructLayout } from './struct.ts';
+import { decode, type StructLayout } from './struct.ts';
 
 const objectFiles = ['tc', 'handlers', 'xdp', 'cgroup', 'sweep'] as const;
 
@@ -24,11 +25,14 @@ function objectPath(name: string): string {
 export class BpfPrograms implements Disposable {
   readonly maps: BpfMaps;
   readonly isAdopted: boolean;
+  /** The secret of the hashes in the map `flows`; whoever writes the settings writes it. */
+  readonly flowSeed: bigint;
   readonly #objects: readonly BpfObject[];
   readonly #programs = new Map<string, BpfProgram>();
 
-  private constructor(maps: BpfMaps, objects: readonly BpfObject[], isAdopted: boolean) {
+  private constructor(maps: BpfMaps, objects: readonly BpfObject[], isAdopted: boolean, flowSeed: bigint) {
     this.maps = maps;
+    this.flowSeed = flowSeed;
     this.isAdopted = isAdopted;
     this.#objects = objects;
     for (const object of objects) {
@@ -50,10 +54,11 @@ export class BpfPrograms implements Disposable {
       const adopted = BpfMaps.openPinned(pinDirectory);
       for (const name of mapNames) maps.set(name, adopted.get(name));
     }
+    const flowSeed = isAdopted ? readFlowSeed(maps.get('settings')) : randomBytes(8).readBigUInt64LE();
     const objects: BpfObject[] = [];
     try {
-      for (const file of objectFiles) objects.push(loadObject(file, options, maps));
-      const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted);
+      for (const file of objectFiles) objects.push(loadObject(file, options, maps, flowSeed));
+      const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted, flowSeed);
       programs.#fillHandlers();
       if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
       return programs;
@@ -97,6 +102,10 @@ export class BpfPrograms implements Disposable {
   }
 }
 
+function u64(value: bigint): Uint8Array {
+  return new Uint8Array(BigUint64Array.of(value).buffer);
+}
+
 function u32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
@@ -111,7 +120,12 @@ function pinMaps(maps: ReadonlyMap<MapName, BpfMap>, pinDirectory: string): void
 }
 
 /** Maps that `maps` has already are shared, the others are made and added to it. */
-function loadObject(file: string, options: BpfOptions, maps: Map<MapName, BpfMap>): BpfObject {
+function loadObject(
+  file: string,
+  options: BpfOptions,
+  maps: Map<MapName, BpfMap>,
+  flowSeed: bigint,
+): BpfObject {
   const object = openObject(objectPath(file));
   try {
     checkLayouts(object);
@@ -122,7 +136,7 @@ function loadObject(file: string, options: BpfOptions, maps: Map<MapName, BpfMap
       if (existing) object.reuseMap(name, existing);
       else if (entries > 0) object.setMaxEntries(name, entries);
     }
-    setConstants(object, options, maps);
+    setConstants(object, options, maps, flowSeed);
     object.load();
     for (const name of defined) if (!maps.has(name)) maps.set(name, object.map(name));
     return object;
@@ -133,17 +147,30 @@ function loadObject(file: string, options: BpfOptions, maps: Map<MapName, BpfMap
 }
 
 /** The constants of bpf/lib/config.h; an object has those that its programs read. */
-function setConstants(object: BpfObject, options: BpfOptions, maps: ReadonlyMap<MapName, BpfMap>): void {
+function setConstants(
+  object: BpfObject,
+  options: BpfOptions,
+  maps: ReadonlyMap<MapName, BpfMap>,
+  flowSeed: bigint,
+): void {
   const constants: Readonly<Record<string, Uint8Array>> = {
-    host_netns_cookie: new Uint8Array(BigUint64Array.of(netnsCookie()).buffer),
+    host_netns_cookie: u64(netnsCookie()),
     max_connections: u32(maps.get('connections')?.maxEntries ?? options.sizes.connections),
     max_half_open: u32(maps.get('half_open')?.maxEntries ?? options.sizes.halfOpen),
+    flow_buckets: u32(maps.get('flows')?.maxEntries ?? entriesFor('flows', options.sizes)),
+    flow_seed: u64(flowSeed),
     possible_cpus: u32(possibleCpus()),
     has_virtual_clock: Uint8Array.of(options.hasVirtualClock ? 1 : 0),
   };
   for (const [name, bytes] of Object.entries(constants)) {
     if (object.hasVariable(name)) object.setVariable(name, bytes);
   }
+}
+
+function readFlowSeed(settings: BpfMap | undefined): bigint {
+  const value = settings?.lookup(onlyKey);
+  if (!value) throw new LayoutError('Expected the map settings to have an entry');
+  return decode(layouts.settings, value).flow_seed;
 }
 
 /** The generated layouts must be those of the object that is about to be loaded. */

@@ -91,30 +91,6 @@ export const layouts = {
       source: { offset: 48, size: 16, kind: 'bytes' },
     },
   },
-  flow_key4: {
-    size: 16,
-    fields: {
-      source: { offset: 0, size: 4, kind: 'network' },
-      destination: { offset: 4, size: 4, kind: 'network' },
-      source_port: { offset: 8, size: 2, kind: 'network' },
-      destination_port: { offset: 10, size: 2, kind: 'network' },
-      protocol: { offset: 12, size: 1, kind: 'number' },
-      hook: { offset: 13, size: 1, kind: 'number' },
-      padding: { offset: 14, size: 2, kind: 'bytes' },
-    },
-  },
-  flow_key6: {
-    size: 40,
-    fields: {
-      source: { offset: 0, size: 16, kind: 'bytes' },
-      destination: { offset: 16, size: 16, kind: 'bytes' },
-      source_port: { offset: 32, size: 2, kind: 'network' },
-      destination_port: { offset: 34, size: 2, kind: 'network' },
-      protocol: { offset: 36, size: 1, kind: 'number' },
-      hook: { offset: 37, size: 1, kind: 'number' },
-      padding: { offset: 38, size: 2, kind: 'bytes' },
-    },
-  },
   flow: {
     size: 8,
     fields: {
@@ -124,14 +100,22 @@ export const layouts = {
       padding: { offset: 7, size: 1, kind: 'number' },
     },
   },
+  flow_bucket: {
+    size: 64,
+    fields: {
+      overflowed: { offset: 0, size: 8, kind: 'number' },
+      slots: { offset: 8, size: 56, kind: 'number', count: 7 },
+    },
+  },
   settings: {
-    size: 224,
+    size: 232,
     fields: {
       timeouts: { offset: 0, size: 208, kind: 'number', count: 26 },
       abi_version: { offset: 208, size: 8, kind: 'number' },
-      expire_nodest_conn: { offset: 216, size: 1, kind: 'number' },
-      conn_reuse_mode: { offset: 217, size: 1, kind: 'number' },
-      padding: { offset: 218, size: 6, kind: 'bytes' },
+      flow_seed: { offset: 216, size: 8, kind: 'number' },
+      expire_nodest_conn: { offset: 224, size: 1, kind: 'number' },
+      conn_reuse_mode: { offset: 225, size: 1, kind: 'number' },
+      padding: { offset: 226, size: 6, kind: 'bytes' },
     },
   },
   shared: {
@@ -220,6 +204,7 @@ export const enums = {
   direction: { DIRECTION_REQUEST: 0, DIRECTION_REPLY: 1 },
   family: { FAMILY_IPV4: 4, FAMILY_IPV6: 6 },
   filter: { FILTER_BITS: 18 },
+  flow_table: { FLOW_BUCKET_SLOTS: 7 },
   handler: { HANDLER_REJECT: 0, HANDLER_COUNT: 1 },
   hook: { HOOK_INGRESS: 0, HOOK_EGRESS: 1 },
   no_destination: { NO_DESTINATION_REJECT: 0, NO_DESTINATION_DROP: 1 },
