@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { addressBytes, addressFamily, formatAddressPort } from '../../src/model/address.ts';
+import { protocolNumbers } from '../../src/model/virtual-service.ts';
 import { HostilePackets } from '../lib/hostile.ts';
 import { missingForBpf, type Outcome, TestPlane } from '../lib/plane.ts';
 import { numberFrom, Random } from '../lib/random.ts';
@@ -21,7 +22,7 @@ interface Target {
   readonly noDestination: 'reject' | 'drop';
 }
 
-/** What the n-th virtual address of a family serves, in TCP and UDP alike: port 80 round robin, 443 by source. */
+/** What the n-th virtual address of a family serves, in TCP, UDP and SCTP alike: port 80 round robin, 443 by source. */
 function targetsOf(family: 4 | 6): readonly Target[] {
   const ofFamily = (list: readonly string[]) => list.filter((address) => addressFamily(address) === family);
   return [
@@ -77,7 +78,7 @@ class Fuzz implements Disposable {
   }
 
   #serve(address: string, target: Target): void {
-    for (const protocol of ['tcp', 'udp'] as const) {
+    for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
       for (const [port, scheduler] of [
         [80, 'rr'],
         [443, 'sh'],
@@ -88,7 +89,7 @@ class Fuzz implements Disposable {
           scheduler,
           noDestination,
         });
-        this.#targets.set(`${protocol === 'tcp' ? 6 : 17} ${hex(address)} ${port}`, target);
+        this.#targets.set(`${protocolNumbers[protocol]} ${hex(address)} ${port}`, target);
       }
     }
   }
@@ -209,6 +210,7 @@ class Fuzz implements Disposable {
     assert.equal(verdict, isHairpin ? 'redirect' : 'pass');
     assert.equal(out.source, isHairpin ? wire.destination : wire.source);
     this.#count(isHairpin ? 'turned round' : 'translated');
+    if (out.protocol === 132) this.#count('translated, SCTP');
     this.#remember(wire, out, isHairpin ? 'ingress' : 'egress');
     if (this.#random.once(4)) this.#checkInverse(packet, out, isHairpin ? 'ingress' : 'egress');
   }
@@ -232,6 +234,7 @@ class Fuzz implements Disposable {
     reply.writeUInt16BE(out.destinationPort, out.transport);
     reply.writeUInt16BE(out.sourcePort, out.transport + 2);
     if (out.protocol === 6) reply[out.transport + 13] = 0x12;
+    if (out.protocol === 132) reply[out.transport + 12] = 2;
     repairChecksums(reply);
     const wire = readWire(reply);
     assert.ok(wire);
@@ -260,7 +263,7 @@ class Fuzz implements Disposable {
     assert.ok(quote.length >= Math.min(28, wire.end - ip), 'enough is quoted to know the socket by');
     const original = Buffer.from(frame.subarray(ip, ip + quote.length));
     const checksum = wire.transport - ip + (wire.protocol === 6 ? 16 : 6);
-    quote.copy(original, checksum, checksum, checksum + 2); // settled for those that would complete it
+    if (wire.protocol !== 132) quote.copy(original, checksum, checksum, checksum + 2); // settled for those that would complete it
     assert.ok(quote.equals(original), 'the quote is the packet');
     this.#count('rejected');
   }
@@ -278,7 +281,9 @@ function isReplyOf(known: Known, out: Wire): boolean {
 /** A client's source port of 20 is never scheduled. */
 function mayOpen(wire: Wire): boolean {
   if (isMartian(wire.source) || wire.source === wire.destination) return false;
-  return wire.sourcePort !== 20 && (wire.protocol === 17 || (wire.tcpFlags & 6) === 2);
+  if (wire.sourcePort === 20) return false;
+  if (wire.protocol === 132) return wire.chunk === 1;
+  return wire.protocol === 17 || (wire.tcpFlags & 6) === 2;
 }
 
 /** A source in hex that can be no client. */
@@ -310,7 +315,8 @@ function assertOnlyTupleDiffers(
   if (family === 4) take(ethernetLength + 10, 10);
   else take(ethernetLength + 8, 32);
   take(transport, 4);
-  take(transport + (protocol === 6 ? 16 : 6), 2);
+  if (protocol === 132) take(transport + 8, 4);
+  else take(transport + (protocol === 6 ? 16 : 6), 2);
   assert.ok(expected.equals(packet), `only addresses, ports and checksums differ: ${packet.toString('hex')}`);
   assert.equal(out.isHeaderChecksumRight, wire.isHeaderChecksumRight, 'IP header checksum');
   assert.equal(out.transportChecksum, wire.transportChecksum, 'transport checksum');
@@ -328,6 +334,7 @@ suite('hostile packets', { skip: missingForBpf() ?? false }, () => {
       'untouched, malformed',
       'translated',
       'translated by XDP',
+      'translated, SCTP',
       'turned round',
       'reply at ingress',
       'reply at egress',

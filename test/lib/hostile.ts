@@ -71,23 +71,27 @@ export class HostilePackets {
     const random = this.#random;
     const family = random.once(2) ? 4 : 6;
     const to = random.once(4) ? this.#anyone : this.#targets;
-    const isTcp = random.once(2);
+    const protocol = random.pick([6, 6, 17, 17, 132] as const);
+    const isTcp = protocol === 6;
     const headerLength = family === 6 ? 40 : 20 + (random.once(8) ? 4 * random.below(11) : 0);
     const tcpLength = 20 + (random.once(4) ? 4 * random.below(11) : 0);
     const payload = random.once(32) ? random.below(1400) : random.below(40);
-    const length = (isTcp ? tcpLength : 8) + payload;
+    const length = { 6: tcpLength, 17: 8, 132: 12 + 4 * (1 + random.below(4)) }[protocol] + payload;
     const padding = random.once(8) ? random.below(20) : 0;
     const frame = Buffer.alloc(ethernetLength + headerLength + length + padding);
     const transport = ethernetLength + headerLength;
     for (let i = transport + 4; i < frame.length; i += 1 + random.below(8)) frame[i] = random.below(256);
     frame.set([0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1], 0); // to lo, by which test runs come in
-    if (family === 4) this.#ipv4(frame, headerLength, length, isTcp, to);
-    else this.#ipv6(frame, length, isTcp, to);
+    if (family === 4) this.#ipv4(frame, headerLength, length, protocol, to);
+    else this.#ipv6(frame, length, protocol, to);
     frame.writeUInt16BE(this.#port(this.#anyone), transport);
     frame.writeUInt16BE(this.#port(to), transport + 2);
     if (isTcp) {
       frame[transport + 12] = (tcpLength / 4) << 4;
       frame[transport + 13] = random.once(2) ? 2 : random.below(64);
+    } else if (protocol === 132) {
+      frame[transport + 12] = random.once(2) ? 1 : random.below(16);
+      frame.writeUInt16BE(random.once(2) ? 4 : random.below(64), transport + 14);
     } else {
       frame.writeUInt16BE(length, transport + 4);
       frame.writeUInt16BE(random.once(4) ? 0 : 1, transport + 6);
@@ -95,7 +99,7 @@ export class HostilePackets {
     return frame;
   }
 
-  #ipv4(frame: Buffer, headerLength: number, length: number, isTcp: boolean, to: Ends): void {
+  #ipv4(frame: Buffer, headerLength: number, length: number, protocol: number, to: Ends): void {
     const at = ethernetLength;
     frame.writeUInt16BE(0x0800, 12);
     frame[at] = 0x40 | (headerLength / 4);
@@ -103,17 +107,17 @@ export class HostilePackets {
     frame.writeUInt16BE(this.#random.below(65536), at + 4);
     frame.writeUInt16BE(this.#random.once(2) ? 0x4000 : 0, at + 6);
     frame[at + 8] = this.#random.below(256);
-    frame[at + 9] = isTcp ? 6 : 17;
+    frame[at + 9] = protocol;
     frame.set(this.#address(this.#anyone, 4), at + 12);
     frame.set(this.#address(to, 4), at + 16);
   }
 
-  #ipv6(frame: Buffer, length: number, isTcp: boolean, to: Ends): void {
+  #ipv6(frame: Buffer, length: number, protocol: number, to: Ends): void {
     const at = ethernetLength;
     frame.writeUInt16BE(0x86dd, 12);
     frame.writeUInt32BE(0x60000000 + this.#random.below(1 << 28), at);
     frame.writeUInt16BE(length, at + 4);
-    frame[at + 6] = isTcp ? 6 : 17;
+    frame[at + 6] = protocol;
     frame[at + 7] = this.#random.below(256);
     frame.set(this.#address(this.#anyone, 6), at + 8);
     frame.set(this.#address(to, 6), at + 24);

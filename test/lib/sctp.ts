@@ -85,3 +85,15 @@ export function firstChunk(packet: Uint8Array): string {
   const [name] = Object.entries(chunkTypes).find(([, number]) => number === type) ?? [`chunk ${type}`];
   return name;
 }
+
+/** Four bytes that, appended to bytes of a remainder, bring it to another: how a CRC of one's choice is made. */
+export function crc32cSuffix(remainder: number, wanted: number): Buffer {
+  let back = wanted;
+  for (let i = 0; i < 4; i++) {
+    const index = remainders.findIndex((each) => each >>> 24 === back >>> 24);
+    back = (((back ^ (remainders[index] ?? 0)) << 8) | index) >>> 0;
+  }
+  const suffix = Buffer.alloc(4);
+  suffix.writeUInt32LE((back ^ remainder) >>> 0);
+  return suffix;
+}

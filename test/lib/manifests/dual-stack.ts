@@ -6,11 +6,13 @@ type Fields = Readonly<Record<string, unknown>>;
 
 export interface DualService {
   readonly name: string;
-  /** Cluster IPs, and the port for TCP and UDP. */
+  /** Cluster IPs, and the port for all protocols. */
   readonly at: ServiceAddress;
   /** Their addresses, all ready, serving `targetPort`. */
   readonly endpoints: readonly DualAddress[];
   readonly targetPort?: number;
+  /** TCP and UDP if not given. */
+  readonly protocols?: readonly ('TCP' | 'UDP' | 'SCTP')[];
   readonly nodePort?: number;
   readonly externalIps?: readonly DualAddress[];
   readonly loadBalancerIps?: readonly DualAddress[];
@@ -23,12 +25,13 @@ export function dualServiceManifests(service: DualService): readonly Fields[] {
     at,
     endpoints,
     targetPort = 8080,
+    protocols = ['TCP', 'UDP'],
     nodePort,
     externalIps = [],
     loadBalancerIps = [],
   } = service;
   const both = (addresses: readonly DualAddress[]) => addresses.flatMap(({ v4, v6 }) => [v4, v6]);
-  const ports = (['TCP', 'UDP'] as const).map((protocol) => ({ name: protocol.toLowerCase(), protocol }));
+  const ports = protocols.map((protocol) => ({ name: protocol.toLowerCase(), protocol }));
   const slice = (family: 'v4' | 'v6') => ({
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
