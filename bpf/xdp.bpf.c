@@ -31,7 +31,12 @@ static __always_inline enum reason parse_frame(struct xdp_md *frame, struct curs
 	cursor->end = (void *)(long)frame->data_end;
 	cursor->at = cursor->start + ETH_HLEN;
 	reason = parse_network(cursor, packet, family, bpf_xdp_get_buff_len(frame) - ETH_HLEN);
-	return reason == REASON_TRANSLATED ? parse_transport(cursor, packet) : reason;
+	if (reason == REASON_TRANSLATED)
+		reason = parse_transport(cursor, packet);
+	if (reason == REASON_TRANSLATED && packet->tuple.protocol == IPPROTO_SCTP)
+		packet->event = sctp_event_behind_cookie(frame, 1, packet->transport_offset, ETH_HLEN + packet->length,
+							 packet->event);
+	return reason;
 }
 
 static __always_inline int is_for_this_host(const struct xdp_md *frame, const struct cursor *cursor)

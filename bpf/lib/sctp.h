@@ -66,22 +66,29 @@ static __always_inline __u8 sctp_event_of(__u8 chunk_type)
 	}
 }
 
+/* `context` is that of an XDP program, or a socket buffer's. */
+static __always_inline long load_chunk(void *context, int is_xdp, __u32 at, struct sctp_chunk *chunk)
+{
+	return is_xdp ? bpf_xdp_load_bytes(context, at, chunk, sizeof(*chunk))
+		      : bpf_skb_load_bytes(context, at, chunk, sizeof(*chunk));
+}
+
 /*
  * Only the first chunk of a packet counts, except that an ABORT may be bundled behind a COOKIE-ECHO or COOKIE-ACK
  * (set_sctp_state).
  * @param transport, end offsets in the frame
  */
-static __always_inline __u8 sctp_event_behind_cookie(struct __sk_buff *skb, __u32 transport, __u32 end, __u8 event)
+static __always_inline __u8 sctp_event_behind_cookie(void *context, int is_xdp, __u32 transport, __u32 end, __u8 event)
 {
 	__u32 at = transport + sizeof(struct sctp_header), length;
 	struct sctp_chunk chunk;
 
 	if ((event != SCTP_EVENT_COOKIE_ECHO && event != SCTP_EVENT_COOKIE_ACK) ||
-	    bpf_skb_load_bytes(skb, at, &chunk, sizeof(chunk)))
+	    load_chunk(context, is_xdp, at, &chunk))
 		return event;
 	length = bpf_ntohs(chunk.length);
 	at += (length + SCTP_CHUNK_ALIGNMENT - 1) & ~(SCTP_CHUNK_ALIGNMENT - 1);
-	if (length < sizeof(chunk) || at + sizeof(chunk) > end || bpf_skb_load_bytes(skb, at, &chunk, sizeof(chunk)))
+	if (length < sizeof(chunk) || at + sizeof(chunk) > end || load_chunk(context, is_xdp, at, &chunk))
 		return event;
 	return sctp_event_of(chunk.type) == SCTP_EVENT_ABORT ? SCTP_EVENT_ABORT : event;
 }

@@ -79,14 +79,16 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
     ['ABORT', 'CLOSED'],
     ['200', 'C-SENT'],
   ] as const) {
-    test(`v4 sctp: ${chunks} after INIT and INIT-ACK → ${state}`, () => {
-      using plane = new TestPlane();
-      const talk = start(plane);
-      talk.client('INIT');
-      talk.server('INIT-ACK');
-      talk.client(chunks);
-      assert.deepEqual(states(plane), [state]);
-    });
+    for (const wayIn of ['tc', 'xdp and tc'] as const) {
+      test(`v4 sctp: ${chunks} after INIT and INIT-ACK, by ${wayIn} → ${state}`, () => {
+        using plane = new TestPlane({ wayIn });
+        const talk = start(plane);
+        talk.client('INIT');
+        talk.server('INIT-ACK');
+        talk.client(chunks);
+        assert.deepEqual(states(plane), [state]);
+      });
+    }
   }
 
   test('v4 sctp: COOKIE-ACK ABORT from the destination, in answer to an INIT → REJECTED', () => {

@@ -185,8 +185,8 @@ static struct socket *connect_to(const char *address, int port)
 	struct socket *socket = open_socket(peer.any.sa_family);
 
 	peer.v4.sin_port = htons(port);
-	if (inet_pton(peer.any.sa_family, address,
-		      is_ipv6 ? (void *)&peer.v6.sin6_addr : (void *)&peer.v4.sin_addr) != 1)
+	if (inet_pton(peer.any.sa_family, address, is_ipv6 ? (void *)&peer.v6.sin6_addr : (void *)&peer.v4.sin_addr) !=
+	    1)
 		errx(2, "not an address: %s", address);
 	if (usrsctp_connect(socket, &peer.any, is_ipv6 ? sizeof(peer.v6) : sizeof(peer.v4))) {
 		puts(strerror(errno));
