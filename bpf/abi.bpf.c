@@ -13,6 +13,7 @@ struct abi {
 	struct addresses6 addresses6;
 	struct flow flow;
 	struct flow_bucket flow_bucket;
+	struct hosted_address hosted_address;
 	struct settings settings;
 	struct shared shared;
 	struct explanation explanation;

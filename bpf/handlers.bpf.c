@@ -5,6 +5,8 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "lib/echo.h"
+#include "lib/icmp_error.h"
 #include "lib/reject.h"
 #include "lib/skb.h"
 #include "lib/stats.h"
@@ -14,21 +16,106 @@ static __always_inline enum family family_of_skb(const struct __sk_buff *skb)
 	return skb->protocol == bpf_htons(ETH_P_IPV6) ? FAMILY_IPV6 : FAMILY_IPV4;
 }
 
+/* Sends the packet back where it came from, if it became an answer. */
+static __always_inline int answer(struct __sk_buff *skb, enum reason reason)
+{
+	count_reason(reason);
+	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+}
+
 /* A request to a service that has nobody to give it to goes back to its sender as an ICMP error. */
 SEC("tc")
 int handle_reject(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	struct cursor cursor;
-	enum reason reason;
 
-	reason = parse_skb(skb, &cursor, &packet, family_of_skb(skb), HOOK_INGRESS);
-	if (reason == REASON_TRANSLATED)
-		reason = reject(skb, &packet);
-	else
-		reason = REASON_DROPPED_REJECT_FAILED;
-	count_reason(reason);
-	return reason == REASON_REJECTED_NO_DESTINATION ? bpf_redirect(skb->ifindex, 0) : TC_ACT_SHOT;
+	if (parse_skb(skb, &cursor, &packet, family_of_skb(skb), HOOK_INGRESS) != REASON_TRANSLATED)
+		return answer(skb, REASON_DROPPED_REJECT_FAILED);
+	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION));
+}
+
+/*
+ * A packet to a virtual address, at a port where no service is, that no router would send on: an address of this host's
+ * would be at its target, and its sender be told that nobody listens. So a traceroute ends here.
+ */
+SEC("tc")
+int handle_last_hop(struct __sk_buff *skb)
+{
+	enum family family = family_of_skb(skb);
+	struct packet packet = {};
+	struct ip_header ip;
+	struct cursor cursor;
+
+	if (parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS) != REASON_TRANSLATED || !may_open(&packet) ||
+	    read_ip(skb, ETH_HLEN, family, &ip) || !may_answer(skb, &ip, family))
+		return TC_ACT_UNSPEC;
+	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE));
+}
+
+static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packet *packet, enum family family,
+					enum hook hook)
+{
+	enum reason reason;
+	__u8 flags = 0;
+
+	if (!read_quote(skb, family, packet))
+		return TC_ACT_UNSPEC;
+	reason = translate_error(skb, packet, family, hook, &flags);
+	if (reason == REASON_PASSED_NOT_OURS)
+		return TC_ACT_UNSPEC;
+	if (reason != REASON_TRANSLATED) {
+		count_reason(reason);
+		return TC_ACT_SHOT;
+	}
+	if (!(flags & CONNECTION_HAIRPIN))
+		return TC_ACT_UNSPEC;
+	return swap_link_addresses(skb) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+}
+
+static __always_inline int handle_icmp(struct __sk_buff *skb, enum family family, enum hook hook)
+{
+	struct icmp_packet packet;
+
+	if (!read_icmp(skb, family, &packet))
+		return TC_ACT_UNSPEC;
+	if (is_icmp_error(packet.icmp.type, family))
+		return handle_error(skb, &packet, family, hook);
+	if (hook == HOOK_INGRESS && is_echo_request(&packet.icmp, family) && may_answer(skb, &packet.ip, family))
+		return answer(skb, answer_echo(skb, &packet, family));
+	return TC_ACT_UNSPEC;
+}
+
+static __noinline int icmp_ingress4(struct __sk_buff *skb)
+{
+	return handle_icmp(skb, FAMILY_IPV4, HOOK_INGRESS);
+}
+
+static __noinline int icmp_ingress6(struct __sk_buff *skb)
+{
+	return handle_icmp(skb, FAMILY_IPV6, HOOK_INGRESS);
+}
+
+static __noinline int icmp_egress4(struct __sk_buff *skb)
+{
+	return handle_icmp(skb, FAMILY_IPV4, HOOK_EGRESS);
+}
+
+static __noinline int icmp_egress6(struct __sk_buff *skb)
+{
+	return handle_icmp(skb, FAMILY_IPV6, HOOK_EGRESS);
+}
+
+SEC("tc")
+int handle_icmp_ingress(struct __sk_buff *skb)
+{
+	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_ingress4(skb) : icmp_ingress6(skb);
+}
+
+SEC("tc")
+int handle_icmp_egress(struct __sk_buff *skb)
+{
+	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_egress4(skb) : icmp_egress6(skb);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

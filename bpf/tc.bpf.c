@@ -2,7 +2,6 @@
 /* The hooks at a client's device: requests are turned at its ingress, replies at its egress. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -10,6 +9,7 @@
 #include "lib/filter.h"
 #include "lib/follow.h"
 #include "lib/handlers.h"
+#include "lib/icmp.h"
 #include "lib/l2.h"
 #include "lib/nat.h"
 #include "lib/parse.h"
@@ -43,17 +43,9 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 	return bpf_redirect(skb->ifindex, 0);
 }
 
-/*
- * A frame that was not sent to this host: to all, to many, or seen in passing. At a port of a bridge such a frame may
- * be for the bridge, and so for this host.
- */
-static __always_inline int is_for_another_host(const struct __sk_buff *skb)
+static __always_inline int hand_over_icmp(enum hook hook)
 {
-	__u32 ifindex = skb->ifindex;
-
-	if (skb->pkt_type == PACKET_HOST)
-		return 0;
-	return skb->pkt_type != PACKET_OTHERHOST || !bpf_map_lookup_elem(&bridge_ports, &ifindex);
+	return hand_over_to(hook == HOOK_INGRESS ? HANDLER_ICMP_INGRESS : HANDLER_ICMP_EGRESS);
 }
 
 /* `family` and `hook` are constants: each pair is a straight path of its own, short enough for the instruction cache.
@@ -68,7 +60,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 
 	reason = parse_skb(skb, &cursor, &packet, family, hook);
 	if (reason == REASON_PASSED_NOT_OURS)
-		return TC_ACT_UNSPEC;
+		return is_icmp(packet.tuple.protocol, family) ? hand_over_icmp(hook) : TC_ACT_UNSPEC;
 	if (reason != REASON_TRANSLATED)
 		return verdict_of(reason);
 
@@ -80,7 +72,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 			return TC_ACT_UNSPEC;
 		connection = new_connection(&packet, &flow, &reason);
 		if (reason == REASON_PASSED_NOT_OURS)
-			return TC_ACT_UNSPEC;
+			return is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;
 		if (reason != REASON_TRANSLATED)
 			return verdict_of(reason);
 		if (!connection)
@@ -92,6 +84,14 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)
 {
 	return is_foreign((void *)(long)skb->data, (void *)(long)skb->data_end, family, hook);
+}
+
+/* An ICMP error comes from whatever router has met the packet that it is about. */
+static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family family)
+{
+	__u8 protocol = protocol_of((void *)(long)skb->data, (void *)(long)skb->data_end, family);
+
+	return is_icmp(protocol, family) ? hand_over_icmp(HOOK_EGRESS) : TC_ACT_UNSPEC;
 }
 
 static __noinline int ingress4(struct __sk_buff *skb)
@@ -132,9 +132,11 @@ int tc_egress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress4(skb));
+		return conclude(skb, is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS) ? pass_foreign(skb, FAMILY_IPV4)
+										   : egress4(skb));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS) ? TC_ACT_UNSPEC : conclude(skb, egress6(skb));
+		return conclude(skb, is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS) ? pass_foreign(skb, FAMILY_IPV6)
+										   : egress6(skb));
 	default:
 		return TC_ACT_UNSPEC;
 	}

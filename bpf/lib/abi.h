@@ -210,6 +210,9 @@ enum hook {
 /* A program of bpf/handlers.bpf.c that rare packets are handed over to: HANDLER_REJECT is handle_reject, and so on. */
 enum handler {
 	HANDLER_REJECT,
+	HANDLER_ICMP_INGRESS,
+	HANDLER_ICMP_EGRESS,
+	HANDLER_LAST_HOP,
 	HANDLER_COUNT,
 };
 
@@ -240,6 +243,13 @@ struct xdp_device {
 	__u8 address[6]; /* of frames that are for this host */
 	__u8 padding[2];
 	__u32 refusal; /* the errno of attaching, where tc serves the device alone; else 0 */
+};
+
+/* An address that the data plane is the host of. */
+struct hosted_address {
+	struct address address;
+	__u8 family;
+	__u8 padding[3];
 };
 
 /* A socket of the host and whom it talks to: the virtual address as it asks for it, or the destination as it is
@@ -273,6 +283,8 @@ enum reason {
 	REASON_PASSED_FRAGMENT,
 	REASON_PASSED_FTP_DATA,
 	REASON_PASSED_MARTIAN,
+	REASON_ANSWERED_ECHO,
+	REASON_REJECTED_NO_SERVICE,
 	REASON_REJECTED_NO_DESTINATION,
 	REASON_DROPPED_NO_DESTINATION,
 	REASON_DROPPED_REJECT_RATE,
@@ -326,6 +338,7 @@ _Static_assert(sizeof(struct destination) == 56, "the layout user space writes")
 _Static_assert(sizeof(struct connection) == 64, "one cache line a packet");
 _Static_assert(sizeof(struct flow) == 8, "as large as a slot");
 _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line a look-up");
+_Static_assert(sizeof(struct hosted_address) == 20, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
 _Static_assert(sizeof(struct xdp_device) == 12, "the layout user space writes");

@@ -45,6 +45,17 @@ struct {
 	__type(value, __u64);
 } destination_addresses SEC(".maps");
 
+/*
+ * The addresses of virtual services but for the node's own: what a host has to answer there, ping for one, is answered
+ * by programs. Written by the control plane, read at rare packets. Not more than services.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct hosted_address);
+	__type(value, __u32);
+} hosted_addresses SEC(".maps");
+
 /* Written by programs: by whoever wins the change of a connection's state. Same index as destinations. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

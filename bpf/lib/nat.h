@@ -6,38 +6,16 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <bpf/bpf_helpers.h>
+#include "checksum.h"
 #include "conn.h"
 #include "crc32c.h"
 #include "parse.h"
-
-/* RFC 1624: the sum over an IPv4 header whose addresses change. */
-static __always_inline __sum16 adjust_checksum(__sum16 checksum, __u32 difference)
-{
-	__u64 sum = (__u64)(__u16)~checksum + difference;
-
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
 
 /* What a rewrite adds to the transport checksum, whose pseudo header has the addresses. */
 struct differences {
 	__u32 addresses;
 	__u32 ports;
 };
-
-/* A ones' complement sum of new words minus old ones, folded to 32 bits. */
-static __always_inline __u32 difference_of(const __be32 *before, const __be32 *after, __u32 words)
-{
-	__u64 sum = 0;
-	__u32 i;
-
-	for (i = 0; i < words; i++)
-		sum += (__u64)(__u32)~before[i] + after[i];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return (sum & 0xffffffff) + (sum >> 32);
-}
 
 /* The client's side of a packet only changes with CONNECTION_SOURCE_CHANGED. */
 static __always_inline __u32 write_addresses4(struct iphdr *ip, const struct connection *connection,

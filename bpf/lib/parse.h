@@ -168,6 +168,28 @@ static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct pack
 	return REASON_TRANSLATED;
 }
 
+/* What an IP header is followed by; IPPROTO_RAW where it cannot be read. */
+static __always_inline __u8 protocol_of(const void *frame, const void *end, enum family family)
+{
+	const struct iphdr *ip = frame + ETH_HLEN;
+	const struct ipv6hdr *ip6 = frame + ETH_HLEN;
+
+	if (family == FAMILY_IPV4)
+		return (void *)(ip + 1) <= end ? ip->protocol : IPPROTO_RAW;
+	return (void *)(ip6 + 1) <= end ? ip6->nexthdr : IPPROTO_RAW;
+}
+
+/* A router would not send the packet on. */
+static __always_inline int is_at_last_hop(const struct cursor *cursor, enum family family)
+{
+	const struct iphdr *ip = cursor->start + ETH_HLEN;
+	const struct ipv6hdr *ip6 = cursor->start + ETH_HLEN;
+
+	if (family == FAMILY_IPV4)
+		return (void *)(ip + 1) <= cursor->end && ip->ttl <= 1;
+	return (void *)(ip6 + 1) <= cursor->end && ip6->hop_limit <= 1;
+}
+
 /* The first step: who talks to whom. `family` is a constant at every call, so that each family gets code of its own. */
 static __always_inline enum reason parse_network(struct cursor *cursor, struct packet *packet, enum family family,
 						 __u32 wire_length)

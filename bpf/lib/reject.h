@@ -11,6 +11,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "clock.h"
+#include "icmp.h"
+#include "ip.h"
 #include "l2.h"
 #include "maps.h"
 #include "parse.h"
@@ -21,13 +23,6 @@
 
 /* How much of the packet is sent back: the IP header, its options and what a client needs to know its socket by. */
 #define QUOTE_MAX 96
-#define HOP_LIMIT 64
-
-/* RFC 792, RFC 4443 */
-#define ICMP_UNREACHABLE 3
-#define ICMP_UNREACHABLE_PORT 3
-#define ICMPV6_UNREACHABLE 1
-#define ICMPV6_UNREACHABLE_PORT 4
 
 /* The part of a checksum that IPv6 takes from its header. */
 struct pseudo_header6 {
@@ -64,14 +59,6 @@ static __always_inline __sum16 fold_checksum(__u32 sum)
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
 }
-
-/* Of both families alike; the kernel's headers for it cannot be had without the C library's. */
-struct icmp_header {
-	__u8 type;
-	__u8 code;
-	__sum16 checksum;
-	__be32 unused;
-};
 
 struct icmp_quote {
 	struct icmp_header icmp;
@@ -169,8 +156,8 @@ static __always_inline int reject4(struct __sk_buff *skb, const struct packet *p
 		.daddr = packet->tuple.source.words[0],
 	};
 
-	quote->icmp.type = ICMP_UNREACHABLE;
-	quote->icmp.code = ICMP_UNREACHABLE_PORT;
+	quote->icmp.type = ICMP_DESTINATION_UNREACHABLE;
+	quote->icmp.code = ICMP_PORT_UNREACHABLE;
 	quote->icmp.checksum = checksum_of(quote, checksum, 0);
 	ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
 	return write_message(skb, quote, length, checksum, &ip, sizeof(ip));
@@ -195,8 +182,8 @@ static __always_inline int reject6(struct __sk_buff *skb, const struct packet *p
 
 	__builtin_memcpy(&ip.saddr, &packet->tuple.destination, sizeof(ip.saddr));
 	__builtin_memcpy(&ip.daddr, &packet->tuple.source, sizeof(ip.daddr));
-	quote->icmp.type = ICMPV6_UNREACHABLE;
-	quote->icmp.code = ICMPV6_UNREACHABLE_PORT;
+	quote->icmp.type = ICMPV6_DESTINATION_UNREACHABLE;
+	quote->icmp.code = ICMPV6_PORT_UNREACHABLE;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
 	quote->icmp.checksum = checksum_of(quote, checksum, sum);
 	return write_message(skb, quote, length, checksum, &ip, sizeof(ip));
@@ -204,10 +191,9 @@ static __always_inline int reject6(struct __sk_buff *skb, const struct packet *p
 
 /*
  * The kernel does so for TCP, too: its client fails at once (ip_vs_core.c: ip_vs_leave). The sender named is the
- * virtual address. The packet is ready to be sent back where it came from when this returns
- * REASON_REJECTED_NO_DESTINATION.
+ * virtual address. The packet is ready to be sent back where it came from when this returns `why`.
  */
-static __noinline enum reason reject(struct __sk_buff *skb, const struct packet *packet)
+static __noinline enum reason reject(struct __sk_buff *skb, const struct packet *packet, enum reason why)
 {
 	struct quoted_checksum checksum = {};
 	struct icmp_quote quote;
@@ -223,7 +209,7 @@ static __noinline enum reason reject(struct __sk_buff *skb, const struct packet 
 		return REASON_DROPPED_REJECT_FAILED;
 	if (swap_link_addresses(skb))
 		return REASON_DROPPED_REJECT_FAILED;
-	return REASON_REJECTED_NO_DESTINATION;
+	return why;
 }
 
 #endif

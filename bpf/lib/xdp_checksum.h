@@ -5,6 +5,7 @@
 
 #include <linux/in.h>
 #include <bpf/bpf_endian.h>
+#include "checksum.h"
 #include "nat.h"
 #include "parse.h"
 
@@ -16,14 +17,6 @@ static __always_inline __sum16 *checksum_field(const struct cursor *cursor, cons
 	if (packet->tuple.protocol == IPPROTO_TCP)
 		return (void *)(tcp + 1) > cursor->end ? NULL : &tcp->check;
 	return (void *)(udp + 1) > cursor->end ? NULL : &udp->check;
-}
-
-static __always_inline __u16 fold_sum(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
 }
 
 /*

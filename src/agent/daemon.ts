@@ -171,6 +171,7 @@ export class Daemon implements AsyncDisposable {
   #setAddresses(addresses: readonly Address[]): void {
     this.#addresses = addresses;
     this.#log('info', 'addresses of the node', { addresses: addresses.length });
+    this.#dataPlane.setOwnAddresses(addresses);
     this.#plan();
   }
 

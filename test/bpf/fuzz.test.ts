@@ -58,6 +58,7 @@ class Fuzz implements Disposable {
   readonly #random = new Random(seed);
   readonly #packets: HostilePackets;
   readonly #targets = new Map<string, Target>();
+  readonly #virtuals = new Set<string>();
   /** By the reply as it is met, with the hook that meets it. */
   readonly #replies = new Map<string, Known>();
   #drops = 0n;
@@ -67,6 +68,7 @@ class Fuzz implements Disposable {
     for (const family of [4, 6] as const) {
       for (const [n, target] of targetsOf(family).entries()) {
         virtuals.push(virtualAddress(family, n));
+        this.#virtuals.add(hex(virtualAddress(family, n)));
         this.#serve(virtualAddress(family, n), target);
       }
     }
@@ -159,7 +161,8 @@ class Fuzz implements Disposable {
     if (verdict === 'drop') {
       this.#count('dropped');
       assert.equal(hook, 'ingress', 'nothing is dropped on its way to a client');
-      assert.ok(wire && this.#targetOf(wire), 'only packets of a virtual service are dropped');
+      const isOurs = wire && (this.#targetOf(wire) || this.#endsHere(frame, wire, hook));
+      assert.ok(isOurs, 'only packets of a virtual service are dropped');
       assert.equal(this.#droppedCount(), ++this.#drops, 'one more packet counted as dropped');
       return;
     }
@@ -170,8 +173,12 @@ class Fuzz implements Disposable {
       this.#count(wire ? 'untouched, whole' : 'untouched, malformed');
       return;
     }
+    if (!wire && hook === 'ingress' && this.#isEchoReply(frame, packet)) return;
     assert.ok(wire, 'a packet that is not whole is left alone');
-    if (isForUs && target.destinations.length === 0 && !this.#known(wire, hook)) {
+    if (this.#endsHere(frame, wire, hook)) {
+      assert.equal(verdict, 'redirect');
+      this.#checkReject(frame, wire, packet);
+    } else if (isForUs && target.destinations.length === 0 && !this.#known(wire, hook)) {
       assert.equal(verdict, 'redirect');
       this.#checkReject(frame, wire, packet);
     } else this.#checkTranslation(frame, wire, hook, verdict, packet);
@@ -179,6 +186,35 @@ class Fuzz implements Disposable {
 
   #targetOf(wire: Wire): Target | undefined {
     return this.#targets.get(`${wire.protocol} ${wire.destination} ${wire.destinationPort}`);
+  }
+
+  /** A packet that its hop limit ends, to a virtual address's port where no service is. */
+  #endsHere(frame: Buffer, wire: Wire, hook: string): boolean {
+    const hopLimit = frame[ethernetLength + (wire.family === 4 ? 8 : 7)] ?? 0;
+    return (
+      hook === 'ingress' &&
+      hopLimit <= 1 &&
+      frame.readUIntBE(0, 6) === 0 &&
+      mayBegin(wire) &&
+      !this.#known(wire, hook) &&
+      !this.#targetOf(wire) &&
+      this.#virtuals.has(wire.destination)
+    );
+  }
+
+  /** Checksums of echo requests are right only by chance: the reply's tells as much. */
+  #isEchoReply(frame: Buffer, packet: Buffer): boolean {
+    const isV4 = frame[12] === 8;
+    const icmp = ethernetLength + (isV4 ? ((frame[ethernetLength] ?? 0) & 15) * 4 : 40);
+    const [from, size] = isV4 ? [ethernetLength + 12, 4] : [ethernetLength + 8, 16];
+    const [request, reply] = isV4 ? [8, 0] : [128, 129];
+    return (
+      frame[icmp] === request &&
+      packet[icmp] === reply &&
+      swapped(frame, packet) &&
+      this.#virtuals.has(packet.toString('hex', from, from + size)) &&
+      frame.compare(packet, from, from + size, from + size, from + 2 * size) === 0
+    );
   }
 
   #known(wire: Wire, hook: string): Known | undefined {
@@ -280,8 +316,11 @@ function isReplyOf(known: Known, out: Wire): boolean {
 
 /** A client's source port of 20 is never scheduled. */
 function mayOpen(wire: Wire): boolean {
+  return wire.sourcePort !== 20 && mayBegin(wire);
+}
+
+function mayBegin(wire: Wire): boolean {
   if (isMartian(wire.source) || wire.source === wire.destination) return false;
-  if (wire.sourcePort === 20) return false;
   if (wire.protocol === 132) return wire.chunk === 1;
   return wire.protocol === 17 || (wire.tcpFlags & 6) === 2;
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import {
+  assertPacket,
   buildPacket,
   checksum,
   macClient,
@@ -47,12 +48,6 @@ const query: PacketDescription = {
   protocol: 'udp',
   payload,
 };
-
-function assertPacket(actual: Uint8Array, expected: PacketDescription): void {
-  const wanted = buildPacket(expected);
-  assert.equal(printPacket(actual), printPacket(wanted));
-  assert.deepEqual([...actual], [...wanted]);
-}
 
 for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
   suite(`packets of a virtual service, ${wayIn}`, { skip: missingForBpf() ?? false }, () => {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Building and taking apart whole frames; its checksums are computed afresh, from nothing that BPVS computes.
+import assert from 'node:assert/strict';
 import {
   type Address,
   addressBytes,
@@ -17,6 +18,13 @@ export const macNode = '00:00:00:00:00:00';
 /** Letters as tcpdump's and the recordings': S, A, F, R, P, U. Of SCTP the names of its chunks: "INIT", "DATA SACK". */
 export type Flags = string;
 
+export interface IcmpDescription {
+  readonly type: number;
+  readonly code: number;
+  /** The header's last 4 bytes: an MTU, a pointer, an identifier with a sequence number. */
+  readonly rest?: number;
+}
+
 export interface PacketDescription {
   readonly source: Address;
   readonly destination: Address;
@@ -25,6 +33,8 @@ export interface PacketDescription {
   readonly destinationPort?: number;
   readonly flags?: Flags;
   readonly payload?: Uint8Array;
+  /** Of an ICMP or ICMPv6 message, which is an echo request if not given. */
+  readonly icmp?: IcmpDescription;
   /** A UDP datagram that carries no checksum. */
   readonly hasNoChecksum?: boolean;
   /** IPv4 options, a multiple of 4 bytes. */
@@ -36,7 +46,10 @@ export interface PacketDescription {
   readonly hopLimit?: number;
 }
 
-const protocolNumbers = { tcp: 6, udp: 17, sctp: 132, icmp: 1 } as const;
+function protocolNumber(protocol: PacketDescription['protocol'], family: Family): number {
+  return { tcp: 6, udp: 17, sctp: 132, icmp: family === 4 ? 1 : 58 }[protocol];
+}
+
 const flagBits: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32 };
 
 /** The Internet checksum (RFC 1071) of the bytes, folded and complemented. */
@@ -75,8 +88,11 @@ function buildTransport(description: PacketDescription, family: Family): Uint8Ar
   const view = new DataView(bytes.buffer);
   bytes.set(payload, headerLength);
   if (protocol === 'icmp') {
-    bytes[0] = 8;
-    view.setUint16(2, checksum(bytes));
+    const { type, code, rest = 0 } = description.icmp ?? { type: family === 4 ? 8 : 128, code: 0 };
+    bytes.set([type, code]);
+    view.setUint32(4, rest);
+    const pseudo = family === 4 ? new Uint8Array() : pseudoHeader(description, family, bytes.length);
+    view.setUint16(2, checksum(pseudo, bytes));
     return bytes;
   }
   view.setUint16(0, sourcePort);
@@ -103,7 +119,7 @@ function buildIpv4(description: PacketDescription, transport: Uint8Array): Uint8
   view.setUint16(4, 0x1234);
   view.setUint16(6, description.fragment ?? 0x4000);
   bytes[8] = description.hopLimit ?? 64;
-  bytes[9] = protocolNumbers[description.protocol];
+  bytes[9] = protocolNumber(description.protocol, 4);
   bytes.set(addressBytes(description.source).subarray(0, 4), 12);
   bytes.set(addressBytes(description.destination).subarray(0, 4), 16);
   bytes.set(options, 20);
@@ -116,7 +132,7 @@ function buildIpv6(description: PacketDescription, transport: Uint8Array): Uint8
   const view = new DataView(bytes.buffer);
   bytes[0] = 0x60;
   view.setUint16(4, transport.length);
-  bytes[6] = protocolNumbers[description.protocol];
+  bytes[6] = protocolNumber(description.protocol, 6);
   bytes[7] = description.hopLimit ?? 64;
   bytes.set(addressBytes(description.source), 8);
   bytes.set(addressBytes(description.destination), 24);
@@ -129,7 +145,7 @@ function pseudoHeader(description: PacketDescription, family: Family, length: nu
   const view = new DataView(tail.buffer);
   if (family === 4) view.setUint16(2, length);
   else view.setUint32(0, length);
-  tail[family === 4 ? 1 : 7] = protocolNumbers[description.protocol];
+  tail[family === 4 ? 1 : 7] = protocolNumber(description.protocol, family);
   const { source, destination } = description;
   return join(addressBytes(source).subarray(0, size), addressBytes(destination).subarray(0, size), tail);
 }
@@ -152,6 +168,13 @@ export function printPacket(frame: Uint8Array): string {
   const flags = Object.entries(flagBits).filter(([, bit]) => number === 6 && (transport[13] ?? 0) & bit);
   const letters = flags.map(([letter]) => letter).join('');
   return `${number === 6 ? 'tcp' : 'udp'} ${tuple.source} > ${tuple.destination} ${letters}`;
+}
+
+/** Compares whole frames; the lines that it compares first are for who reads a failure. */
+export function assertPacket(actual: Uint8Array, expected: PacketDescription): void {
+  const wanted = buildPacket(expected);
+  assert.equal(printPacket(actual), printPacket(wanted));
+  assert.deepEqual([...actual], [...wanted]);
 }
 
 function takeApart(frame: Uint8Array) {

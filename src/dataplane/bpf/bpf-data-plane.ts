@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The BPF data plane: operations in, maps out.
 import { BpvsError, OperationError } from '../../errors.ts';
+import type { Address } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Operation } from '../../model/operation.ts';
 import {
@@ -16,6 +17,7 @@ import { onlyKey } from './bpf-maps.ts';
 import { BpfPrograms } from './bpf-programs.ts';
 import { isKnownScheduler } from './codec.ts';
 import { DestinationTable, type Slot } from './destination-table.ts';
+import { HostedAddresses } from './hosted-addresses.ts';
 import { enums, layouts } from './layouts.ts';
 import { type BpfOptions, type EntryState, secondsByState, type Timeouts } from './options.ts';
 import { dependsOnWeights } from './schedulers.ts';
@@ -35,6 +37,7 @@ export class BpfDataPlane implements DataPlane {
   readonly #view: BpfView;
   readonly #services: ServiceTableMap;
   readonly #destinations: DestinationTable;
+  readonly #hosted: HostedAddresses;
   #options: BpfOptions;
 
   private constructor(programs: BpfPrograms, options: BpfOptions) {
@@ -44,7 +47,8 @@ export class BpfDataPlane implements DataPlane {
     this.socketExpiry = new SocketExpiry(hostTables(programs, options.expiresTcpSockets ?? false));
     this.#view = new BpfView(programs.maps, () => programs.run('flush'));
     const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
-    this.#services = new ServiceTableMap(programs.maps, virtualFilter, now);
+    this.#hosted = new HostedAddresses(programs.maps.get('hosted_addresses'));
+    this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, now);
     this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
     for (const entry of this.#services.entries()) if (mayBeStale(entry)) this.#rewrite(entry);
@@ -100,7 +104,14 @@ export class BpfDataPlane implements DataPlane {
   apply(operations: readonly Operation[]): readonly OperationFailure[] {
     const failures = groups(operations).flatMap((group) => this.#applyGroup(group));
     if (this.#destinations.takeNewOrphans()) this.#markOrphans();
+    this.#hosted.update();
     return failures;
+  }
+
+  /** The node's own addresses: what no service takes there is the stack's to answer, not ours. Throws SystemError. */
+  setOwnAddresses(addresses: readonly Address[]): void {
+    this.#hosted.setOwn(addresses);
+    this.#hosted.update();
   }
 
   close(): void {

@@ -22,6 +22,7 @@ const entriesOf = {
   flows: (sizes) => flowBuckets(sizes.connections),
   sockets: (sizes) => sizes.connections,
   half_open: (sizes) => sizes.halfOpen,
+  hosted_addresses: (sizes) => sizes.services,
   virtual_addresses: () => 0,
   destination_addresses: () => 0,
   reasons: () => enums.reason.REASON_COUNT,

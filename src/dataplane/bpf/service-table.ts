@@ -11,6 +11,7 @@ import type { AddressFilter } from './address-filter.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { decodeService, encodeService, encodeServiceKey, type ServiceTable } from './codec.ts';
 import type { Slot } from './destination-table.ts';
+import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
 import { buildTable, moveCursor } from './schedulers.ts';
 
@@ -31,13 +32,15 @@ export class ServiceTableMap {
   readonly #places: BpfMap;
   readonly #allocator: PlaceAllocator;
   readonly #filter: AddressFilter;
+  readonly #hosted: HostedAddresses;
   readonly #entries = new Map<string, ServiceEntry>();
   /** Ids are not given twice: destinations in the trash keep that of a service that is gone. */
   #nextId = 0;
 
   /** @param now milliseconds of a clock that never goes back */
-  constructor(maps: BpfMaps, filter: AddressFilter, now: () => number) {
+  constructor(maps: BpfMaps, filter: AddressFilter, hosted: HostedAddresses, now: () => number) {
     this.#filter = filter;
+    this.#hosted = hosted;
     this.#services = maps.get('services');
     this.#places = maps.get('places');
     this.#allocator = new PlaceAllocator(this.#places.maxEntries, now);
@@ -71,6 +74,7 @@ export class ServiceTableMap {
         builtFor: definition.scheduler,
       });
       this.#filter.add(definition.address);
+      this.#hosted.add(definition.address);
       this.#nextId = Math.max(this.#nextId, id + 1);
       regions.push({ start: table, words: 1 + tableSize });
     }
@@ -94,6 +98,7 @@ export class ServiceTableMap {
     };
     this.#entries.set(virtualServiceId(definition), entry);
     this.#filter.add(definition.address);
+    this.#hosted.add(definition.address);
     return entry;
   }
 
@@ -102,6 +107,7 @@ export class ServiceTableMap {
     if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
     this.#entries.delete(virtualServiceId(entry.definition));
     this.#filter.remove(entry.definition.address);
+    this.#hosted.remove(entry.definition.address);
   }
 
   /** Writes a service so that packets see either all that was or all that is: a new table first, the entry that points to it last. */

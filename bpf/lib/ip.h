@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * IP headers anywhere in a socket buffer, for rare packets: read and written by helpers, which care for offsets that
+ * the verifier cannot follow and for bytes that are not linear.
+ */
+#ifndef BPVS_IP_H
+#define BPVS_IP_H
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+#include "checksum.h"
+#include "parse.h"
+
+#define IPV4_LATER_FRAGMENT_MASK 0x1fff /* an offset */
+#define IPV6_LATER_FRAGMENT_MASK 0xfff8
+/* More of them in a row than any sender has reason for (RFC 8200, 4.1). */
+#define EXTENSION_HEADERS_MAX 5
+
+/* net.ipv4.ip_default_ttl */
+#define HOP_LIMIT 64
+
+struct ip_header {
+	struct address source;
+	struct address destination;
+	__u32 transport; /* offset of what is behind the header and its extensions */
+	__u32 end;       /* offset behind the packet, as the header says */
+	__u8 protocol;
+	__u8 hop_limit;
+	__u8 is_fragment;
+	__u8 is_later_fragment;
+};
+
+static __always_inline int read_ipv4(struct __sk_buff *skb, __u32 offset, struct ip_header *header)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+		return -1;
+	*header = (struct ip_header){
+		.source.words[0] = ip.saddr,
+		.destination.words[0] = ip.daddr,
+		.transport = offset + ip.ihl * 4,
+		.end = offset + bpf_ntohs(ip.tot_len),
+		.protocol = ip.protocol,
+		.hop_limit = ip.ttl,
+		.is_fragment = (ip.frag_off & bpf_htons(IPV4_FRAGMENT_MASK)) != 0,
+		.is_later_fragment = (ip.frag_off & bpf_htons(IPV4_LATER_FRAGMENT_MASK)) != 0,
+	};
+	return 0;
+}
+
+/* What RFC 8200 lets stand between the header and the transport. */
+struct extension {
+	__u8 next;
+	__u8 length; /* in units of 8 bytes, without the first; of a fragment header reserved */
+	__be16 fragment;
+};
+
+static __always_inline int read_ipv6(struct __sk_buff *skb, __u32 offset, struct ip_header *header)
+{
+	struct extension extension;
+	struct ipv6hdr ip;
+	int i;
+
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
+		return -1;
+	*header = (struct ip_header){
+		.transport = offset + sizeof(ip),
+		.end = offset + sizeof(ip) + bpf_ntohs(ip.payload_len),
+		.protocol = ip.nexthdr,
+		.hop_limit = ip.hop_limit,
+	};
+	__builtin_memcpy(&header->source, &ip.saddr, sizeof(header->source));
+	__builtin_memcpy(&header->destination, &ip.daddr, sizeof(header->destination));
+	for (i = 0; i < EXTENSION_HEADERS_MAX; i++) {
+		int is_fragment = header->protocol == IPPROTO_FRAGMENT;
+
+		if (!is_fragment && header->protocol != IPPROTO_HOPOPTS && header->protocol != IPPROTO_ROUTING &&
+		    header->protocol != IPPROTO_DSTOPTS)
+			return 0;
+		if (bpf_skb_load_bytes(skb, header->transport, &extension, sizeof(extension)))
+			return -1;
+		if (is_fragment) {
+			header->is_fragment = 1;
+			header->is_later_fragment = (extension.fragment & bpf_htons(IPV6_LATER_FRAGMENT_MASK)) != 0;
+		}
+		header->transport += is_fragment ? 8 : 8 * (extension.length + 1);
+		header->protocol = extension.next;
+		if (header->is_later_fragment)
+			return 0;
+	}
+	return -1;
+}
+
+/* @return 0, or -1 for what is no IP header or not all there */
+static __always_inline int read_ip(struct __sk_buff *skb, __u32 offset, enum family family, struct ip_header *header)
+{
+	return family == FAMILY_IPV4 ? read_ipv4(skb, offset, header) : read_ipv6(skb, offset, header);
+}
+
+/*
+ * Gives a header other addresses, and an IPv4 header the checksum for them.
+ * @param *difference set to what the addresses add to a checksum over them, folded to 16 bits
+ */
+static __always_inline int write_addresses(struct __sk_buff *skb, __u32 offset, enum family family,
+					   const struct ip_header *before, const struct address *source,
+					   const struct address *destination, __u32 *difference)
+{
+	struct address after[2] = { *source, *destination };
+	__sum16 check;
+
+	*difference = fold_sum((__u64)difference_of(before->source.words, source->words, 4) +
+			       difference_of(before->destination.words, destination->words, 4));
+	if (family == FAMILY_IPV6)
+		return bpf_skb_store_bytes(skb, offset + __builtin_offsetof(struct ipv6hdr, saddr), after,
+					   sizeof(after), 0);
+	after[0].words[1] = destination->words[0];
+	if (bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct iphdr, check), &check, sizeof(check)))
+		return -1;
+	check = adjust_checksum(check, *difference);
+	return bpf_skb_store_bytes(skb, offset + __builtin_offsetof(struct iphdr, check), &check, sizeof(check), 0) ||
+	       bpf_skb_store_bytes(skb, offset + __builtin_offsetof(struct iphdr, saddr), after, 2 * sizeof(__be32), 0);
+}
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is expected of the host of a virtual address: an answer to ping, an end of a traceroute.
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { formatAddressPort } from '../../src/model/address.ts';
+import { podFive, podFour, podOne, serviceDns, serviceWeb } from '../lib/cast.ts';
+import {
+  assertPacket,
+  buildPacket,
+  macClient,
+  macNode,
+  type PacketDescription,
+  printPacket,
+} from '../lib/packet.ts';
+import { missingForBpf, TestPlane } from '../lib/plane.ts';
+
+const checksumComplete = 1 << 2; // BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the kernel checks skb->csum after the run
+
+suite('being the host of a virtual address', { skip: missingForBpf() ?? false }, () => {
+  for (const family of ['v4', 'v6'] as const) {
+    const [requestType, replyType] = family === 'v4' ? [8, 0] : [128, 129];
+    const at = formatAddressPort(serviceWeb[family], serviceWeb.port);
+    const request: PacketDescription = {
+      source: podOne[family],
+      destination: serviceWeb[family],
+      protocol: 'icmp',
+      icmp: { type: requestType, code: 0, rest: 0x1234_0001 },
+      payload: new TextEncoder().encode('the quick brown fox'),
+    };
+    const reply: PacketDescription = {
+      ...request,
+      source: serviceWeb[family],
+      destination: podOne[family],
+      icmp: { type: replyType, code: 0, rest: 0x1234_0001 },
+      sourceMac: macNode,
+      destinationMac: macClient,
+    };
+
+    function assertAnswered(plane: TestPlane, packet = request): void {
+      const outcome = plane.ingress(buildPacket(packet));
+      assert.equal(outcome.verdict, 'redirect');
+      assertPacket(outcome.packet, reply);
+    }
+
+    function assertPassed(plane: TestPlane, packet = request): void {
+      const outcome = plane.ingress(buildPacket(packet));
+      assert.equal(outcome.verdict, 'pass');
+      assertPacket(outcome.packet, packet);
+    }
+
+    test(`${family} icmp: an echo request to a virtual address → answered and counted`, () => {
+      using plane = new TestPlane();
+      plane.serve('tcp', at, [formatAddressPort(podFour[family], 8080)]);
+      for (const flags of [0, checksumComplete]) {
+        const outcome = plane.ingress(buildPacket(request), flags);
+        assert.equal(outcome.verdict, 'redirect');
+        assertPacket(outcome.packet, reply);
+      }
+      assert.equal(plane.reason('answered_echo'), 2n);
+    });
+
+    test(`${family} icmp: an echo request with another hop limit → the reply has that of a host`, () => {
+      using plane = new TestPlane();
+      plane.serve('udp', at, []);
+      for (const hopLimit of [1, 2, 63, 255]) {
+        for (const flags of [0, checksumComplete]) {
+          const outcome = plane.ingress(buildPacket({ ...request, hopLimit }), flags);
+          assertPacket(outcome.packet, reply);
+        }
+      }
+    });
+
+    test(`${family} icmp: an echo request whose checksum is wrong → its reply's is wrong, too`, () => {
+      using plane = new TestPlane();
+      plane.serve('udp', at, []);
+      const packet = buildPacket(request);
+      const last = packet.length - 1;
+      packet[last] = (packet[last] ?? 0) ^ 0x10;
+      const wanted = buildPacket(reply);
+      wanted[last] = (wanted[last] ?? 0) ^ 0x10;
+      assert.deepEqual([...plane.ingress(packet).packet], [...wanted]);
+    });
+
+    test(`${family} icmp: an echo request to the last of an address's services → answered until that is gone`, () => {
+      using plane = new TestPlane();
+      const tcp = plane.serve('tcp', at, []);
+      const udp = plane.serve('udp', at, [formatAddressPort(podFour[family], 8080)]);
+      plane.apply({ do: 'delete-service', service: tcp });
+      assertAnswered(plane);
+      plane.apply({ do: 'delete-service', service: udp });
+      assertPassed(plane);
+    });
+
+    test(`${family} icmp: an echo request to an address that is the node's own → left to the stack, which answers`, () => {
+      using plane = new TestPlane();
+      plane.serve('tcp', at, []);
+      plane.plane.setOwnAddresses([serviceWeb[family], podFive[family]]);
+      assertPassed(plane);
+      plane.plane.setOwnAddresses([podFive[family]]);
+      assertAnswered(plane);
+    });
+
+    for (const [what, change] of [
+      ['to an address without services', { destination: serviceDns[family] }],
+      ['in a frame for another host', { destinationMac: '02:00:00:00:00:99' }],
+      ['to everyone on the link', { destinationMac: 'ff:ff:ff:ff:ff:ff' }],
+      ['from its own target', { source: serviceWeb[family] }],
+      ['from a multicast address', { source: family === 'v4' ? '224.0.0.1' : 'ff02::1' }],
+      ['of another kind', { icmp: { type: requestType + (family === 'v4' ? 5 : 2), code: 0 } }],
+      ['with a code', { icmp: { type: requestType, code: 1 } }],
+    ] as const) {
+      test(`${family} icmp: an echo request ${what} → untouched`, () => {
+        using plane = new TestPlane();
+        plane.serve('tcp', at, []);
+        assertPassed(plane, { ...request, ...change });
+        assert.equal(plane.reason('answered_echo'), 0n);
+      });
+    }
+
+    test(`${family} icmp: an echo request at egress → untouched`, () => {
+      using plane = new TestPlane();
+      plane.serve('tcp', at, []);
+      const outcome = plane.egress(buildPacket(request));
+      assert.equal(outcome.verdict, 'pass');
+      assertPacket(outcome.packet, request);
+    });
+
+    for (const protocol of ['tcp', 'udp'] as const) {
+      const probe: PacketDescription = {
+        source: podOne[family],
+        sourcePort: 40000,
+        destination: serviceWeb[family],
+        destinationPort: 33434,
+        protocol,
+        flags: 'S',
+        hopLimit: 1,
+      };
+
+      test(`${family} ${protocol}: a probe of a virtual address that would expire → its port is unreachable`, () => {
+        using plane = new TestPlane();
+        plane.serve(protocol, at, [formatAddressPort(podFour[family], 8080)]);
+        const outcome = plane.ingress(buildPacket(probe));
+        assert.equal(outcome.verdict, 'redirect');
+        const kind = family === 'v4' ? 'type 3 code 3' : 'type 1 code 4';
+        const number = family === 'v4' ? 1 : 58;
+        assert.equal(
+          printPacket(outcome.packet),
+          `protocol ${number} ${probe.destination} > ${probe.source} ${kind}`,
+        );
+        assert.equal(plane.reason('rejected_no_service'), 1n);
+      });
+
+      test(`${family} ${protocol}: a probe that would expire, of nobody's, the node's or a service's port → not rejected`, () => {
+        using plane = new TestPlane();
+        plane.serve(protocol, at, [formatAddressPort(podFour[family], 8080)]);
+        assertPassed(plane, { ...probe, destination: serviceDns[family] });
+        assertPassed(plane, { ...probe, hopLimit: 2 });
+        assertPacket(plane.ingress(buildPacket({ ...probe, destinationPort: 80 })).packet, {
+          ...probe,
+          destination: podFour[family],
+          destinationPort: 8080,
+        });
+        if (protocol === 'tcp') assertPassed(plane, { ...probe, flags: 'A' });
+        plane.plane.setOwnAddresses([serviceWeb[family]]);
+        assertPassed(plane, probe);
+      });
+    }
+  }
+
+  test('a process that takes over answers for the services that are there, and no longer for others', () => {
+    const { programs } = TestPlane.reuse().plane;
+    const { maps } = programs;
+    const hosted = () => [...maps.get('hosted_addresses').keys()].length;
+    const first = new TestPlane({}, programs);
+    for (const address of ['10.96.0.80', '10.96.0.10']) first.serve('tcp', `${address}:80`, []);
+    assert.equal(hosted(), 2);
+    const [key] = [...maps.get('services').keys()];
+    assert.ok(key);
+    maps.get('services').delete(key);
+    new TestPlane({}, programs).plane.setOwnAddresses([]);
+    assert.equal(hosted(), 1);
+  });
+});
