@@ -42,7 +42,7 @@ for (const cni of wirings) {
     const clients = new Map<string, Client>();
 
     before(async () => {
-      lab = resources.use(await Lab.create({ name: `test-flows-${cni}` }));
+      lab = resources.use(await Lab.create({ name: `test-flows-${cni}`, cni }));
       const [here, self, other, there] = lab.pods as [Pod, Pod, Pod, Pod];
       resources.use(await Servers.start(lab.pods, { tcp: [port], udp: [port] }));
       agent = resources.use(new NodeAgent(lab, lab.nodes[0]));
