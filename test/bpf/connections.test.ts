@@ -14,6 +14,7 @@ import {
   counts,
   destination,
   flowCount,
+  opening,
   other,
   serve,
   server,
@@ -38,6 +39,19 @@ suite('half-open connections', { skip: missingForBpf() ?? false }, () => {
     assert.equal(flowCount(plane), 2 * alive.length);
     assert.deepEqual(counts(plane), [alive.length, 0]);
     for (const talk of established) assert.equal(talk.to('A'), `${server}:8080`);
+  });
+
+  test('a flood of INITs displaces only associations that are not established', () => {
+    using plane = new TestPlane({ sizes: small });
+    serve(plane, [server], 'sctp');
+    new Talk(plane, { port: 1000, protocol: 'sctp' }).establish();
+    for (let n = 0; n < 200; n++) {
+      const talk = new Talk(plane, { client: `10.1.0.${n}`, protocol: 'sctp' });
+      talk.client('INIT');
+      talk.server('INIT-ACK');
+    }
+    assert.equal(plane.reason('displaced_half_open'), BigInt(200 - small.halfOpen));
+    assert.deepEqual(counts(plane), [1, small.halfOpen]);
   });
 
   test('a flood of datagrams displaces only those that were never answered', () => {
@@ -69,17 +83,12 @@ suite('half-open connections', { skip: missingForBpf() ?? false }, () => {
 });
 
 suite('the table of connections', { skip: missingForBpf() ?? false }, () => {
-  for (const protocol of ['tcp', 'udp'] as const) {
+  for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
     test(`v4 ${protocol}: the table is full → the packet is dropped and counted, and nothing is left behind`, () => {
       using plane = new TestPlane({ sizes: small });
       serve(plane, [server], protocol);
       for (let n = 0; n < small.connections; n++) {
-        const talk = new Talk(plane, { port: 1000 + n, protocol });
-        if (protocol === 'tcp') talk.establish();
-        else {
-          talk.client('');
-          talk.server('');
-        }
+        new Talk(plane, { port: 1000 + n, protocol }).establish();
       }
       const before = {
         flows: flowCount(plane),
@@ -88,7 +97,7 @@ suite('the table of connections', { skip: missingForBpf() ?? false }, () => {
       };
       assert.equal(before.connections.length, small.connections);
       for (let n = 0; n < 10; n++)
-        assert.equal(new Talk(plane, { port: 2000 + n, protocol }).to('S'), 'drop');
+        assert.equal(new Talk(plane, { port: 2000 + n, protocol }).to(opening[protocol]), 'drop');
       assert.equal(plane.reason('dropped_table_full'), 10n);
       const after = {
         flows: flowCount(plane),
@@ -98,7 +107,7 @@ suite('the table of connections', { skip: missingForBpf() ?? false }, () => {
       assert.deepEqual(after, before);
       plane.advance(901);
       assert.equal(flowCount(plane), 0);
-      assert.equal(new Talk(plane, { port: 2000, protocol }).to('S'), `${server}:8080`);
+      assert.equal(new Talk(plane, { port: 2000, protocol }).to(opening[protocol]), `${server}:8080`);
     });
   }
 

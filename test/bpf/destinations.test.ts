@@ -10,6 +10,7 @@ import {
   counts,
   destination,
   flowCount,
+  opening,
   other,
   remove,
   serve,
@@ -77,14 +78,14 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
     assert.equal(flowCount(plane), 0);
   });
 
-  test('expire_nodest_conn 1: SYNs and datagrams of a removed destination are scheduled anew', () => {
-    for (const protocol of ['tcp', 'udp'] as const) {
+  test('expire_nodest_conn 1: SYNs, INITs and datagrams of a removed destination are scheduled anew', () => {
+    for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
       using plane = new TestPlane({ expireNodestConn: true });
       const service = serve(plane, [server, other], protocol);
       const talk = new Talk(plane, { protocol });
-      assert.equal(talk.to('S'), `${other}:8080`);
+      assert.equal(talk.to(opening[protocol]), `${other}:8080`);
       remove(plane, service, other);
-      assert.equal(talk.to('S'), `${server}:8080`);
+      assert.equal(talk.to(opening[protocol]), `${server}:8080`);
       assert.equal(connections(plane).length, 1);
       assert.deepEqual(counts(plane), protocol === 'tcp' ? [1, 0] : [0, 1]);
     }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatAddressPort } from '../../src/model/address.ts';
-import type { VirtualServiceKey } from '../../src/model/virtual-service.ts';
+import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
 import { buildPacket, tupleOf } from '../lib/packet.ts';
 import { missingForBpf, socketAddress, TestPlane } from '../lib/plane.ts';
 import { numberFrom, Random } from '../lib/random.ts';
@@ -15,6 +15,8 @@ const checkEvery = 100;
 const active = new Set<string>(['ESTABLISHED', 'SYN_SENT', 'SYN_RECV', 'SYNACK']);
 const flags = ['S', 'A', 'A', 'A', 'FA', 'R', 'RA', ''];
 const replyFlags = ['SA', 'A', 'A', 'FA', 'R', 'RA'];
+const chunks = ['INIT', 'COOKIE-ECHO DATA', 'DATA', 'SHUTDOWN', 'SHUTDOWN-COMPLETE', 'ABORT'];
+const replyChunks = ['INIT-ACK', 'COOKIE-ACK', 'DATA', 'SHUTDOWN-ACK', 'ABORT'];
 
 /** A table so small that it is full now and then, and half-open connections displace one another. */
 const sizes = { services: 16, destinations: 64, places: 8192, connections: 256, halfOpen: 64 };
@@ -22,16 +24,16 @@ const sizes = { services: 16, destinations: 64, places: 8192, connections: 256, 
 class History implements Disposable {
   readonly plane: TestPlane;
   readonly #random = new Random(seed);
-  readonly #services: readonly (VirtualServiceKey & { readonly protocol: 'tcp' | 'udp' })[];
+  readonly #services: readonly VirtualServiceKey[];
   readonly #present = new Map<VirtualServiceKey, Set<string>>();
   /** Requests as destinations got them, to be answered. */
-  readonly #received: { readonly frame: Uint8Array; readonly protocol: 'tcp' | 'udp' }[] = [];
+  readonly #received: { readonly frame: Uint8Array; readonly protocol: Protocol }[] = [];
 
   constructor(expireNodestConn: boolean, connReuseMode: number) {
     this.plane = new TestPlane({ sizes, expireNodestConn, connReuseMode });
     const at = ['10.96.0.1:80', '10.96.0.2:80', '[fd00:10:96::1]:80'];
     this.#services = at.flatMap((each) =>
-      (['tcp', 'udp'] as const).map((protocol) => ({
+      (['tcp', 'udp', 'sctp'] as const).map((protocol) => ({
         ...this.plane.serve(protocol, each, [], { noDestination: 'drop' }),
         protocol,
       })),
@@ -67,7 +69,7 @@ class History implements Disposable {
       destination: address,
       destinationPort: port,
       protocol,
-      flags: random.pick(flags),
+      flags: random.pick(protocol === 'sctp' ? chunks : flags),
     });
     const outcome = this.plane.ingress(packet);
     if (outcome.verdict !== 'pass' || Buffer.from(packet).equals(outcome.packet)) return;
@@ -87,7 +89,7 @@ class History implements Disposable {
         destination: to.address,
         destinationPort: to.port,
         protocol: request.protocol,
-        flags: this.#random.pick(replyFlags),
+        flags: this.#random.pick(request.protocol === 'sctp' ? replyChunks : replyFlags),
       }),
     );
   }

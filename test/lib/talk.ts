@@ -5,7 +5,7 @@ import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { decode } from '../../src/dataplane/bpf/struct.ts';
 import type { Connection } from '../../src/model/connection.ts';
 import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
-import { buildPacket, type PacketDescription, tupleOf } from './packet.ts';
+import { buildPacket, type Flags, type PacketDescription, tupleOf } from './packet.ts';
 import { type Outcome, socketAddress, type TestPlane } from './plane.ts';
 
 export const client = '10.244.1.10';
@@ -19,6 +19,9 @@ export interface Ends {
   readonly virtualPort: number;
   readonly protocol: Protocol;
 }
+
+/** The flags of a protocol's first packet. */
+export const opening: Readonly<Record<Protocol, Flags>> = { tcp: 'S', udp: '', sctp: 'INIT' };
 
 /** One client with the service at `virtual`: what each side sends. */
 export class Talk {
@@ -62,17 +65,17 @@ export class Talk {
     return Buffer.from(packet).equals(outcome.packet) ? 'untouched' : tupleOf(outcome.packet).destination;
   }
 
+  /** Both sides have spoken, as often as the protocol wants. */
   establish(): this {
-    if (this.#ends.protocol === 'sctp') {
-      this.client('INIT');
-      this.server('INIT-ACK');
-      this.client('COOKIE-ECHO');
-      this.server('COOKIE-ACK');
-      return this;
-    }
-    this.client('S');
-    this.server('SA');
-    this.client('A');
+    const turns = {
+      tcp: ['S', 'SA', 'A'],
+      udp: ['', ''],
+      sctp: ['INIT', 'INIT-ACK', 'COOKIE-ECHO', 'COOKIE-ACK'],
+    }[this.#ends.protocol];
+    turns.forEach((flags, turn) => {
+      if (turn % 2 === 0) this.client(flags);
+      else this.server(flags);
+    });
     return this;
   }
 }
