@@ -35,7 +35,7 @@ for (const cni of wirings) {
       const folder = mkdtempSync(join(tmpdir(), 'bpvs-sctp-'));
       resources.defer(() => rmSync(folder, { recursive: true }));
       const program = await compileSctp(folder);
-      lab = resources.use(await Lab.create({ name: `test-sctp-${cni}` }));
+      lab = resources.use(await Lab.create({ name: `test-sctp-${cni}`, cni }));
       const [here, self, other, there] = lab.pods as [Pod, Pod, Pod, Pod];
       for (const pod of [here, self, there]) resources.use(await SctpEnd.startServer(pod, program, 8080));
       agent = resources.use(new NodeAgent(lab, lab.nodes[0]));
