@@ -26,6 +26,11 @@ export const clientTwo: DualAddress = { v4: '192.0.2.101', v6: 'fd00:192:0:2::10
 export const nodeOne: DualAddress = { v4: '192.0.2.11', v6: 'fd00:192:0:2::11' };
 export const nodeTwo: DualAddress = { v4: '192.0.2.12', v6: 'fd00:192:0:2::12' };
 
+/** Beyond clientOne: a range, a machine in it, and clientOne's own address there. */
+export const farRange: DualPrefix = { v4: '203.0.113.0/24', v6: 'fd00:203:0:113::/64' };
+export const far: DualAddress = { v4: '203.0.113.100', v6: 'fd00:203:0:113::100' };
+export const farRouter: DualAddress = { v4: '203.0.113.1', v6: 'fd00:203:0:113::1' };
+
 /** The pod ranges; host-local gives the gateway `.1` and pods `.2` onward, in the order of their making. */
 export const podRangeOne: DualPrefix = { v4: '10.244.1.0/24', v6: 'fd00:10:244:1::/64' };
 export const podRangeTwo: DualPrefix = { v4: '10.244.2.0/24', v6: 'fd00:10:244:2::/64' };

@@ -46,6 +46,13 @@ export function missingForLab(): string | undefined {
   return undefined;
 }
 
+/** As {@link missingForLab}, for a test that needs one more program. */
+export function missingForLabWith(tool: string, debianPackage: string): string | undefined {
+  const missing = missingForLab();
+  if (missing || spawnSync('which', [tool]).status === 0) return missing;
+  return `the test needs ${tool} (Debian package ${debianPackage})`;
+}
+
 /** A lab that stands. Remove it with `await using`, {@link teardown}, or {@link removeLab}. */
 export class Lab {
   readonly name: string;
@@ -246,7 +253,7 @@ async function ip(options: readonly string[], commands: string): Promise<void> {
 /** The names, without the lab's, of the lab's namespaces that exist. */
 async function labNamespaces(lab: string): Promise<string[]> {
   const all = await readdir(namespaceFolder).catch(() => []);
-  const own = new RegExp(`^${lab}-(lan|client|node\\d+|n\\d+-pod\\d+)$`);
+  const own = new RegExp(`^${lab}-(lan|client|far|node\\d+|n\\d+-pod\\d+)$`);
   return all.map((each) => own.exec(each)?.[1]).filter((each) => each !== undefined);
 }
 
