@@ -7,6 +7,7 @@ import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
 import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
+import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, InputError, SystemError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
 import type { Address } from '../model/address.ts';
@@ -22,6 +23,7 @@ import type { Log } from './log.ts';
 import { NetworkFollower } from './network.ts';
 import { OnceEach } from './once-each.ts';
 import { describeOperation, remarks } from './remarks.ts';
+import { Xdp, type XdpOptions, type XdpOutcome } from './xdp.ts';
 
 export interface DaemonOptions {
   readonly manifests: string;
@@ -31,6 +33,7 @@ export interface DaemonOptions {
   /** Those that the filter names one by one: it is said of which there is none, or none that can be served. */
   readonly namedDevices: readonly string[];
   readonly deviceHook: DeviceHook;
+  readonly xdp: XdpOptions;
   readonly scheduler: SchedulerName;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
 }
@@ -47,6 +50,7 @@ export class Daemon implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly #dataPlane: BpfDataPlane;
   readonly #attachments: Attachments;
+  readonly #xdp: Xdp;
   readonly #reconciler: Reconciler;
   readonly #remarks = new OnceEach();
   readonly #failures = new OnceEach();
@@ -69,6 +73,7 @@ export class Daemon implements AsyncDisposable {
     this.#dataPlane = this.#resources.use(BpfDataPlane.open(options.bpf));
     const { programs } = this.#dataPlane;
     this.#attachments = new Attachments(programs, options.bpf.pinDirectory, options.deviceHook);
+    this.#xdp = new Xdp(options.xdp, new XdpAttachments(programs, options.bpf.pinDirectory), log);
     this.#reconciler = this.#resources.use(
       new Reconciler(this.#dataPlane, processTiming, (outcome) => this.#reconciled(outcome)),
     );
@@ -140,7 +145,7 @@ export class Daemon implements AsyncDisposable {
     this.#resources.use(await this.#openManifests());
     this.#attachments.attachSockets(this.#options.cgroup);
     this.#isAttached = true;
-    this.#attachDevices();
+    this.#xdp.check(this.#attachDevices());
     this.#attachments.pinPrograms();
     const look = setInterval(() => {
       this.#attachDevices();
@@ -235,7 +240,7 @@ export class Daemon implements AsyncDisposable {
     if (this.#isAttached) this.#attachDevices();
   }
 
-  #attachDevices(): void {
+  #attachDevices(): XdpOutcome {
     clearTimeout(this.#retry);
     const { namedDevices } = this.#options;
     for (const problem of this.#deviceProblems.fresh(deviceProblems(namedDevices, this.#links))) {
@@ -253,6 +258,8 @@ export class Daemon implements AsyncDisposable {
       });
     }
     if (failures.length > 0) this.#retry = setTimeout(() => this.#attachDevices(), retryMs);
+    const served = new Set(this.#attachments.devices.map(({ index }) => index));
+    return this.#xdp.update(this.#links, served);
   }
 }
 

@@ -4,12 +4,20 @@ import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceHook } from '../../dataplane/bpf/attachments.ts';
-import { isClientDevice, namedDevices, parseDevices } from '../../dataplane/bpf/devices.ts';
+import {
+  isClientDevice,
+  isNic,
+  namedDevices,
+  parseDevices,
+  parseXdpDevices,
+} from '../../dataplane/bpf/devices.ts';
 import { defaultSizes, defaultTimeouts, type TableSizes } from '../../dataplane/bpf/options.ts';
+import { InputError } from '../../errors.ts';
 import type { SchedulerName } from '../../model/scheduler.ts';
 import { findCgroupRoot } from '../cgroup.ts';
 import type { DaemonOptions } from '../daemon.ts';
 import { createLog } from '../log.ts';
+import type { XdpMode } from '../xdp.ts';
 import { type CommandOutput, pinDirectoryOption } from './common.ts';
 
 interface RunOptions {
@@ -19,6 +27,8 @@ interface RunOptions {
   readonly cgroup?: string;
   readonly pinDir: string;
   readonly attach: DeviceHook;
+  readonly xdp: XdpMode;
+  readonly xdpDevices?: string;
   readonly scheduler: SchedulerName;
   readonly maxConnections: number;
   readonly tcpTimeout: number;
@@ -49,6 +59,18 @@ export function runCommand(io: CommandOutput): Command {
       new Option('--attach <how>', 'how to attach to devices; auto: tcx, or clsact before Linux 6.6')
         .choices(['auto', 'tcx', 'clsact'])
         .default('auto'),
+    )
+    .addOption(
+      new Option(
+        '--xdp <mode>',
+        'XDP at NICs; native: fail where a driver refuses it, best-effort: leave that to tc',
+      )
+        .choices(['native', 'best-effort', 'off'])
+        .default('off'),
+    )
+    .option(
+      '--xdp-devices <names>',
+      'devices for --xdp, among those of --devices and written as there (default: physical and bond devices)',
     )
     .addOption(
       new Option('--scheduler <name>', 'scheduler of all virtual services')
@@ -85,6 +107,11 @@ async function run(options: DaemonOptions, io: CommandOutput): Promise<void> {
 }
 
 function daemonOptions(options: RunOptions): DaemonOptions {
+  if (options.xdpDevices !== undefined && options.xdp === 'off') {
+    throw new InputError(
+      'Expected --xdp native or --xdp best-effort with --xdp-devices but received --xdp off',
+    );
+  }
   return {
     manifests: options.manifests,
     node: options.node,
@@ -92,6 +119,11 @@ function daemonOptions(options: RunOptions): DaemonOptions {
     isClientDevice: options.devices === undefined ? isClientDevice : parseDevices(options.devices),
     namedDevices: options.devices === undefined ? [] : namedDevices(options.devices),
     deviceHook: options.attach,
+    xdp: {
+      mode: options.xdp,
+      isXdpDevice: options.xdpDevices === undefined ? isNic : parseXdpDevices(options.xdpDevices),
+      namedDevices: options.xdpDevices === undefined ? [] : namedDevices(options.xdpDevices),
+    },
     scheduler: options.scheduler,
     bpf: {
       pinDirectory: options.pinDir,

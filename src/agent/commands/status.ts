@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // bpvs status: what of BPVS is on the node, and what it is doing.
 import { Command, Option } from 'commander';
-import type { DataPlaneStatus } from '../../dataplane/bpf/status.ts';
+import type { DataPlaneStatus, DeviceStatus } from '../../dataplane/bpf/status.ts';
 import { type CommandOutput, pinDirectoryOption } from './common.ts';
 
 interface StatusOptions {
@@ -44,7 +44,7 @@ export function formatStatus(status: NodeStatus): string {
   const rows = [
     ['data plane', `bpf, pinned at ${status.pinDirectory}, layout ${status.layoutVersion}`],
     ['daemon', status.daemon === null ? 'not running' : `process ${status.daemon}`],
-    ['devices', status.devices.map(({ name, hook }) => `${name} (${hook})`).join(', ') || 'none'],
+    ['devices', status.devices.map(formatDevice).join(', ') || 'none'],
     [
       'sockets',
       status.cgroups.map(({ programs, id }) => `${programs} programs at cgroup ${id}`).join(', ') || 'none',
@@ -55,4 +55,9 @@ export function formatStatus(status: NodeStatus): string {
     ['packets', list(status.reasons)],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');
+}
+
+function formatDevice({ name, hook, hasXdp, xdpRefusal }: DeviceStatus): string {
+  const xdp = hasXdp ? ', XDP' : xdpRefusal === null ? '' : `, no XDP: ${xdpRefusal}`;
+  return `${name} (${hook}${xdp})`;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the programs are attached: to devices and to a control group, by links that outlive the process.
-import { existsSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync } from 'node:fs';
+import { existsSync, renameSync, statfsSync, statSync, unlinkSync } from 'node:fs';
 import { EnvironmentError, SystemError } from '../../errors.ts';
 import {
   attachTc,
@@ -10,9 +10,8 @@ import {
   queryTc,
   type TcFilter,
 } from '../../native/bpf-link.ts';
-import type { BpfProgram } from '../../native/bpf-program.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
-import { pinExists } from './pin-directory.ts';
+import { attachLink, isLinkAttached, linkPins, removeLink } from './link-pins.ts';
 import { pinnedPrograms, programPin } from './program-pins.ts';
 
 /** tcx links since Linux 6.6, else classifiers of a clsact qdisc; `auto` finds out. */
@@ -112,7 +111,7 @@ export class Attachments {
       for (const [name, section] of Object.entries(socketSections)) {
         const pin = `cgroup-${ino}-${name}`;
         kept.add(pin);
-        this.#attachLink(pin, this.#programs.program(name), (program) =>
+        attachLink(this.#pinDirectory, pin, this.#programs.program(name), (program) =>
           BpfLink.attachCgroup(program, cgroupPath, section),
         );
       }
@@ -159,10 +158,7 @@ export class Attachments {
   #isAttached(ifindex: number): boolean {
     return directions.every((direction) => {
       if (this.#hook === 'clsact') return queryTc(filterOf(ifindex, direction)) !== undefined;
-      const path = this.#linkPath(tcxPin(ifindex, direction));
-      if (!existsSync(path)) return false;
-      using link = BpfLink.openPinned(path);
-      return link.info().ifindex === ifindex;
+      return isLinkAttached(this.#pinDirectory, tcxPin(ifindex, direction), ifindex);
     });
   }
 
@@ -175,7 +171,8 @@ export class Attachments {
     const pin = tcxPin(ifindex, direction);
     if (this.#hook !== 'clsact') {
       try {
-        this.#attachLink(pin, program, () => BpfLink.attachTcx(program, ifindex, direction), ifindex);
+        const attach = () => BpfLink.attachTcx(program, ifindex, direction);
+        attachLink(this.#pinDirectory, pin, program, attach, ifindex);
         this.#hook = 'tcx';
         detachTc(filterOf(ifindex, direction));
         return;
@@ -187,29 +184,11 @@ export class Attachments {
     attachTc(program, filterOf(ifindex, direction));
     removeLink(this.#pinDirectory, pin);
   }
-
-  /** Updates the pinned link to the program, or makes a new one if it is missing or has lost what it was attached to. */
-  #attachLink(
-    pin: string,
-    program: BpfProgram,
-    attach: (program: BpfProgram) => BpfLink,
-    ifindex?: number,
-  ): void {
-    const path = this.#linkPath(pin);
-    if (existsSync(path) && adoptLink(path, program, ifindex)) return;
-    removeLink(this.#pinDirectory, pin);
-    using link = attach(program);
-    link.pin(path);
-  }
-
-  #linkPath(pin: string): string {
-    return `${this.#pinDirectory}/links/${pin}`;
-  }
 }
 
 /** One place where a program is attached, by its pin: a device's index, or a control group's inode. */
 export interface Attachment {
-  readonly kind: 'device' | 'cgroup';
+  readonly kind: 'tcx' | 'xdp' | 'cgroup';
   readonly target: number;
   /** "ingress", "egress", or the name of a program of sockets. */
   readonly hook: string;
@@ -218,10 +197,10 @@ export interface Attachment {
 /** The links that are pinned; classifiers are not among them. */
 export function listAttachments(pinDirectory: string): readonly Attachment[] {
   return linkPins(pinDirectory).flatMap((pin) => {
-    const [, kind, target, hook] = /^(tcx|cgroup)-(\d+)-(\w+)$/.exec(pin) ?? [];
-    return hook === undefined
+    const [, kind, target, hook] = /^(tcx|xdp|cgroup)-(\d+)-(\w+)$/.exec(pin) ?? [];
+    return kind === undefined || hook === undefined
       ? []
-      : [{ kind: kind === 'tcx' ? ('device' as const) : ('cgroup' as const), target: Number(target), hook }];
+      : [{ kind: kind as Attachment['kind'], target: Number(target), hook }];
   });
 }
 
@@ -246,38 +225,6 @@ function tcxPin(ifindex: number, direction: Direction): string {
 
 function filterOf(ifindex: number, direction: Direction): TcFilter {
   return { ifindex, direction, handle: tcHandle, priority: tcPriority };
-}
-
-/** @returns whether the link is alive and runs the program now */
-function adoptLink(path: string, program: BpfProgram, ifindex: number | undefined): boolean {
-  using link = BpfLink.openPinned(path);
-  if (link.info().ifindex !== ifindex) return false;
-  try {
-    link.update(program);
-    return true;
-  } catch (error) {
-    if (error instanceof SystemError && error.code === 'ENOLINK') return false;
-    throw error;
-  }
-}
-
-function linkPins(pinDirectory: string): readonly string[] {
-  const folder = `${pinDirectory}/links`;
-  return pinExists(folder) ? readdirSync(folder) : [];
-}
-
-/** Detaches at once, even if someone else holds the link. @returns whether it was there */
-function removeLink(pinDirectory: string, pin: string): boolean {
-  const path = `${pinDirectory}/links/${pin}`;
-  if (!existsSync(path)) return false;
-  using link = BpfLink.openPinned(path);
-  try {
-    link.detach();
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error; // what it was attached to is gone: then so is the attachment
-  }
-  unlinkSync(path);
-  return true;
 }
 
 function explainCgroupError(error: unknown, path: string): unknown {

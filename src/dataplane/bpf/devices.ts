@@ -26,23 +26,54 @@ export function isClientDevice(device: DeviceTraits): boolean {
   return isReadableDevice(device) && clientKinds.has(device.kind) && device.slaveKind !== 'bond';
 }
 
+/**
+ * Physical NICs, those of virtual machines included, and bonds. Not what is a port of something else: there, XDP would take
+ * frames from a bridge, and a bond hands its program to its ports itself.
+ */
+export function isNic(device: XdpTraits): boolean {
+  return mayHaveXdp(device) && (device.kind === '' || device.kind === 'bond');
+}
+
 export type DeviceFilter = (device: DeviceTraits) => boolean;
+export type XdpTraits = DeviceTraits & Pick<LinkRecord, 'masterIndex'>;
+export type XdpDeviceFilter = (device: XdpTraits) => boolean;
 
 /**
  * Reads the option --devices: names or globs (`*`, `?`) in place of {@link isClientDevice}; those with `!` in front are
  * taken away, from the others if there are any, else from the devices of the rule. Throws InputError.
  */
 export function parseDevices(text: string): DeviceFilter {
+  const isChosen = parsePatterns(text);
+  return (device) => isReadableDevice(device) && isChosen(device.name, isClientDevice(device));
+}
+
+/**
+ * Reads the option --xdp-devices: as --devices, in place of {@link isNic}. A host end of a veth or netkit pair, as every pod
+ * has one, has to be named in full: XDP makes a pod's streams many times slower. Throws InputError.
+ */
+export function parseXdpDevices(text: string): XdpDeviceFilter {
+  const isChosen = parsePatterns(text);
+  const named = new Set(namedDevices(text));
+  const isPair = ({ kind }: XdpTraits) => kind === 'veth' || kind === 'netkit';
+  return (device) =>
+    mayHaveXdp(device) && isChosen(device.name, isNic(device)) && (!isPair(device) || named.has(device.name));
+}
+
+function mayHaveXdp(device: XdpTraits): boolean {
+  return isReadableDevice(device) && (device.masterIndex === 0 || device.slaveKind === 'vrf');
+}
+
+/** @returns whether a name is chosen; `byRule` is what counts where the text only leaves out names */
+function parsePatterns(text: string): (name: string, byRule: boolean) => boolean {
   const patterns = split(text);
   if (patterns.some((pattern) => !/^!?[^\s!/]{1,15}$/.test(pattern))) {
     throw new InputError(`Expected device names, globs or !names joined by commas but received "${text}"`);
   }
   const excluded = patterns.filter((each) => each.startsWith('!')).map((each) => glob(each.slice(1)));
   const included = patterns.filter((each) => !each.startsWith('!')).map(glob);
-  return (device) => {
-    if (excluded.some((pattern) => pattern.test(device.name))) return false;
-    if (included.length === 0) return isClientDevice(device);
-    return isReadableDevice(device) && included.some((pattern) => pattern.test(device.name));
+  return (name, byRule) => {
+    if (excluded.some((pattern) => pattern.test(name))) return false;
+    return included.length === 0 ? byRule : included.some((pattern) => pattern.test(name));
   };
 }
 

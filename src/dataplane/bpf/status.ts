@@ -8,16 +8,25 @@ import { readDestinations } from './destination-table.ts';
 import { layouts } from './layouts.ts';
 import { decode } from './struct.ts';
 import { BpfView } from './view.ts';
+import { readRefusals } from './xdp-attachments.ts';
 
 export interface TableFill {
   readonly used: number;
   readonly size: number;
 }
 
+export interface DeviceStatus {
+  readonly name: string;
+  readonly hook: 'tcx' | 'clsact';
+  readonly hasXdp: boolean;
+  /** Why it has none, where it should; else null. */
+  readonly xdpRefusal: string | null;
+}
+
 export interface DataPlaneStatus {
   readonly layoutVersion: number;
   /** A device that is gone is called by its index. */
-  readonly devices: readonly { readonly name: string; readonly hook: 'tcx' | 'clsact' }[];
+  readonly devices: readonly DeviceStatus[];
   /** By the inode of the control group; 1 is the root. */
   readonly cgroups: readonly { readonly id: number; readonly programs: number }[];
   /** Why the host's sockets keep destinations that are removed; null where they do not. */
@@ -49,7 +58,7 @@ export function readStatus(pinDirectory: string): DataPlaneStatus {
   const fill = (name: keyof typeof used) => ({ used: used[name], size: maps.get(name).maxEntries });
   return {
     layoutVersion: settings ? Number(decode(layouts.settings, settings).abi_version) : 0,
-    ...attachments(pinDirectory),
+    ...attachments(pinDirectory, readRefusals(maps.get('xdp_devices'))),
     missingForSocketExpiry: missingForDestroying() ?? null,
     tables: {
       services: fill('services'),
@@ -63,21 +72,30 @@ export function readStatus(pinDirectory: string): DataPlaneStatus {
   };
 }
 
-function attachments(pinDirectory: string): Pick<DataPlaneStatus, 'devices' | 'cgroups'> {
+function attachments(
+  pinDirectory: string,
+  refusals: ReadonlyMap<number, string>,
+): Pick<DataPlaneStatus, 'devices' | 'cgroups'> {
   const links = listLinks();
   const all = listAttachments(pinDirectory);
+  const targets = (kind: 'tcx' | 'xdp') =>
+    new Set(all.filter((each) => each.kind === kind).map(({ target }) => target));
   const byTarget = Map.groupBy(
     all.filter(({ kind }) => kind === 'cgroup'),
     ({ target }) => target,
   );
-  const tcx = new Set(all.filter(({ kind }) => kind === 'device').map(({ target }) => target));
+  const xdp = targets('xdp');
   const names = new Map(links.map((link) => [link.index, link.name]));
+  const device = (index: number, hook: DeviceStatus['hook']): DeviceStatus => ({
+    name: names.get(index) ?? `#${index}`,
+    hook,
+    hasXdp: xdp.has(index),
+    xdpRefusal: refusals.get(index) ?? null,
+  });
   return {
     devices: [
-      ...[...tcx].map((index) => ({ name: names.get(index) ?? `#${index}`, hook: 'tcx' as const })),
-      ...links
-        .filter((link) => hasClassifiers(link.index))
-        .map(({ name }) => ({ name, hook: 'clsact' as const })),
+      ...[...targets('tcx')].map((index) => device(index, 'tcx')),
+      ...links.filter((link) => hasClassifiers(link.index)).map((link) => device(link.index, 'clsact')),
     ],
     cgroups: [...byTarget].map(([id, each]) => ({ id, programs: each.length })),
   };

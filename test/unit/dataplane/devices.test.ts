@@ -6,8 +6,12 @@ import {
   type DeviceTraits,
   deviceProblems,
   isClientDevice,
+  isNic,
   namedDevices,
   parseDevices,
+  parseXdpDevices,
+  type XdpDeviceFilter,
+  type XdpTraits,
 } from '../../../src/dataplane/bpf/devices.ts';
 import { InputError } from '../../../src/errors.ts';
 
@@ -76,3 +80,24 @@ for (const text of ['', 'eth0,,eth1', '!', 'eth/0', 'a-name-that-is-too-long']) 
     assert.throws(() => parseDevices(text), InputError);
   });
 }
+
+/** The same node; whose port a device is tells its master's index, too. */
+const withMasters: readonly XdpTraits[] = [
+  ...node.map((each) => ({ ...each, masterIndex: each.slaveKind === '' ? 0 : 9 })),
+  { ...device('vf0', ''), masterIndex: 2 }, // of a synthetic NIC, which has no kind of port
+  { ...device('eth5', '', { slaveKind: 'vrf' }), masterIndex: 3 },
+];
+const chosenForXdp = (filter: XdpDeviceFilter) => withMasters.filter(filter).map(({ name }) => name);
+
+test('XDP is for physical and bond devices that are no ports', () => {
+  assert.deepEqual(chosenForXdp(isNic), ['eth0', 'bond0', 'eth5']);
+});
+
+test('--xdp-devices names them, or leaves some out, and a veth only in full', () => {
+  assert.deepEqual(chosenForXdp(parseXdpDevices('eth*')), ['eth0', 'eth5']);
+  assert.deepEqual(chosenForXdp(parseXdpDevices('!eth0')), ['bond0', 'eth5']);
+  assert.deepEqual(chosenForXdp(parseXdpDevices('*,!eth*,!bond*')), ['cni0', 'flannel.1', 'dummy0', 'ifb0']);
+  assert.deepEqual(chosenForXdp(parseXdpDevices('veth*,lxc?')), []);
+  assert.deepEqual(chosenForXdp(parseXdpDevices('veth1,veth2,lxc1')), ['veth1', 'lxc1']);
+  assert.throws(() => parseXdpDevices('eth0,'), InputError);
+});

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// XDP at NICs: in their drivers or not at all, by links that outlive the process.
+import { SystemError } from '../../errors.ts';
+import { BpfLink, xdpFlags } from '../../native/bpf-link.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
+import type { LinkRecord } from '../../native/network-records.ts';
+import type { Device } from './attachments.ts';
+import type { BpfPrograms } from './bpf-programs.ts';
+import { layouts } from './layouts.ts';
+import { attachLink, isLinkAttached, linkPins, removeLink } from './link-pins.ts';
+import { decode, encode } from './struct.ts';
+
+/** What XDP has to be told of a device. */
+export type XdpDevice = Device & Pick<LinkRecord, 'address' | 'masterIndex' | 'mtu'>;
+
+export interface XdpRefusal {
+  readonly device: Device;
+  /** In words. */
+  readonly reason: string;
+}
+
+/** What one call of {@link XdpAttachments.setDevices} changed, and which devices stay without. */
+export interface XdpChanges {
+  readonly attached: readonly Device[];
+  readonly detached: readonly number[];
+  readonly refusals: readonly XdpRefusal[];
+}
+
+/** Another program may go at any time, and nobody tells. */
+const takenCodes: ReadonlySet<string> = new Set(['EBUSY', 'EEXIST']);
+
+/** Attaches as Attachments does: taken over in place, kept when the process ends. */
+export class XdpAttachments {
+  readonly #programs: BpfPrograms;
+  readonly #pinDirectory: string;
+  /** By index. */
+  readonly #attached = new Set<number>();
+  readonly #refused = new Map<number, { readonly error: SystemError; readonly mtu: number }>();
+
+  constructor(programs: BpfPrograms, pinDirectory: string) {
+    this.#programs = programs;
+    this.#pinDirectory = pinDirectory;
+  }
+
+  /**
+   * Makes these the devices that have XDP; what an earlier process attached elsewhere is detached. One that refuses is tried
+   * again when its MTU is another, and at every call where another program stands in the way.
+   * @param links all there are: a bond's frames are met by its ports
+   */
+  setDevices(wanted: readonly XdpDevice[], links: readonly XdpDevice[]): XdpChanges {
+    const attached = wanted.filter((device) => this.#attach(device, links));
+    const indexes = new Set(wanted.map(({ index }) => index));
+    const detached = linkPins(this.#pinDirectory).flatMap((pin) => {
+      const index = Number(/^xdp-(\d+)-/.exec(pin)?.[1] ?? Number.NaN);
+      return Number.isNaN(index) || indexes.has(index) ? [] : [index];
+    });
+    for (const index of detached) removeLink(this.#pinDirectory, pinOf(index));
+    for (const known of [this.#attached, this.#refused])
+      for (const index of known.keys()) if (!indexes.has(index)) known.delete(index);
+    this.#forgetEntries(framesOf(wanted, links));
+    const refusals = wanted.flatMap((device) => {
+      const refusal = this.#refused.get(device.index);
+      return refusal ? [{ device, reason: describeRefusal(refusal.error.errno) }] : [];
+    });
+    return { attached, detached, refusals };
+  }
+
+  get #map(): BpfMap {
+    return this.#programs.maps.get('xdp_devices');
+  }
+
+  /** @returns whether it was not attached before */
+  #attach(device: XdpDevice, links: readonly XdpDevice[]): boolean {
+    const { index, mtu } = device;
+    const pin = pinOf(index);
+    for (const each of framesOf([device], links)) this.#write(each);
+    if (this.#attached.has(index) && isLinkAttached(this.#pinDirectory, pin, index)) return false;
+    this.#attached.delete(index);
+    const refused = this.#refused.get(index);
+    if (refused && refused.mtu === mtu && !takenCodes.has(refused.error.code)) return false;
+    const program = this.#programs.program('xdp_ingress');
+    const attach = () => BpfLink.attachXdp(program, index, xdpFlags.native);
+    try {
+      attachLink(this.#pinDirectory, pin, program, attach, index);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      if (error.code === 'ENODEV') return false; // gone meanwhile
+      this.#refused.set(index, { error, mtu });
+      this.#write(device);
+      return false;
+    }
+    this.#attached.add(index);
+    this.#refused.delete(index);
+    this.#write(device);
+    return true;
+  }
+
+  #write({ index, address }: XdpDevice): void {
+    const refusal = this.#refused.get(index)?.error.errno ?? 0;
+    const value = encode(layouts.xdp_device, { address, refusal });
+    const key = keyOf(index);
+    const before = this.#map.lookup(key);
+    if (!before || Buffer.compare(before, value) !== 0) this.#map.update(key, value);
+  }
+
+  #forgetEntries(kept: readonly XdpDevice[]): void {
+    const indexes = new Set(kept.map(({ index }) => index));
+    for (const key of [...this.#map.keys()]) if (!indexes.has(key.readUInt32LE())) this.#map.delete(key);
+  }
+}
+
+/** Why devices that XDP was asked for do without, by index; those that have it are not among them. */
+export function readRefusals(map: BpfMap): ReadonlyMap<number, string> {
+  const refusals = new Map<number, string>();
+  for (const [key, value] of map.entries()) {
+    const { refusal } = decode(layouts.xdp_device, value);
+    if (refusal !== 0) refusals.set(key.readUInt32LE(), describeRefusal(refusal));
+  }
+  return refusals;
+}
+
+/** Devices at which the program meets the frames of these. */
+function framesOf(devices: readonly XdpDevice[], links: readonly XdpDevice[]): readonly XdpDevice[] {
+  return devices.flatMap((device) => [device, ...links.filter((link) => link.masterIndex === device.index)]);
+}
+
+/** net/core/dev.c: dev_xdp_attach; drivers answer otherwise only with their own refusals. */
+function describeRefusal(errno: number): string {
+  switch (errno) {
+    case 16: // EBUSY
+    case 17: // EEXIST
+      return 'another XDP program is attached there';
+    case 95: // EOPNOTSUPP
+      return 'its driver has no native XDP';
+    default:
+      return `its driver refuses XDP as the device is set up now (errno ${errno}), for its MTU, its queues or its offloads`;
+  }
+}
+
+function pinOf(index: number): string {
+  return `xdp-${index}-ingress`;
+}
+
+function keyOf(index: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(index).buffer);
+}
