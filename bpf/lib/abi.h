@@ -229,7 +229,7 @@ enum flow_table {
 
 /* Flows whose tuples' hashes begin alike, in one cache line. */
 struct flow_bucket {
-	__u64 overflowed; /* how many more of them are in the neighbour, for want of room */
+	__u64 overflowed; /* how many more of them are in its substitute, for want of room */
 	__u64 slots[FLOW_BUCKET_SLOTS];
 };
 

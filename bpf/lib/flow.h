@@ -34,12 +34,21 @@ static __always_inline __u64 mix_word(__u64 hash, __u64 word, __u64 factor)
 	return hash ^ hash >> 32;
 }
 
-/* Whoever does not know the seed cannot choose tuples that meet. */
+/*
+ * Below the bits of the tag, above the number of the bucket. Whoever does not know the seed cannot choose tuples that
+ * meet. Half of the client's port, mostly the higher one, is added to the number as it is: the kernel gives a client
+ * every other port in a row for its connections to one service, and their buckets are then in a row, too.
+ */
 static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 {
 	const __u32 *source = tuple->source.words, *destination = tuple->destination.words;
+	__u32 higher = bpf_ntohs(tuple->source_port), lower = bpf_ntohs(tuple->destination_port), other = lower;
 	__u64 hash = flow_seed;
 
+	if (higher < lower) {
+		lower = higher;
+		higher = other;
+	}
 	if (tuple->family == FAMILY_IPV4) {
 		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], FLOW_HASH_FACTOR_1);
 	} else {
@@ -48,11 +57,9 @@ static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 		hash = mix_word(hash, (__u64)destination[0] << 32 | destination[1], FLOW_HASH_FACTOR_1);
 		hash = mix_word(hash, (__u64)destination[2] << 32 | destination[3], FLOW_HASH_FACTOR_1);
 	}
-	hash = mix_word(hash,
-			(__u64)tuple->protocol << 40 | (__u64)tuple->hook << 32 | (__u32)tuple->source_port << 16 |
-				tuple->destination_port,
-			flow_seed | 1);
-	return mix_word(hash, 0, FLOW_HASH_FACTOR_2);
+	hash = mix_word(hash, (__u64)tuple->protocol << 40 | (__u64)tuple->hook << 32 | lower, flow_seed | 1);
+	hash = mix_word(hash, 0, FLOW_HASH_FACTOR_2);
+	return ((hash >> 32) + higher / 2) << 32 | (__u32)mix_word(hash, higher, FLOW_HASH_FACTOR_1);
 }
 
 static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
@@ -61,10 +68,15 @@ static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 	       (__u64)flow->generation << SLOT_GENERATION_SHIFT | flow->connection;
 }
 
-/* A flow is in the bucket that its hash says, or, where that is full, in its neighbour. */
+/* A flow is in the bucket that its hash says, or, where that is full, in one far off: buckets in a row fill alike. */
 static __always_inline __u32 bucket_of(__u64 hash)
 {
 	return hash >> 32 & (flow_buckets - 1);
+}
+
+static __always_inline __u32 substitute_of(__u32 bucket)
+{
+	return bucket ^ flow_buckets / 2;
 }
 
 static __always_inline int is_tagged(__u64 slot, __u64 hash)
@@ -141,7 +153,7 @@ __noinline int search_flow(const struct tuple *tuple, __u64 except, struct flow 
 		return 1;
 	if (!*(const volatile __u64 *)&bucket->overflowed)
 		return 0;
-	index ^= 1;
+	index = substitute_of(index);
 	bucket = bpf_map_lookup_elem(&flows, &index);
 	return bucket ? search_bucket(bucket, hash, tuple, except, flow) : 0;
 }
@@ -188,14 +200,14 @@ static __always_inline int exchange_slot(struct flow_bucket *bucket, __u64 from,
 
 static __always_inline int delete_slot(__u64 hash, __u64 slot)
 {
-	__u32 index = bucket_of(hash), neighbour = index ^ 1;
+	__u32 index = bucket_of(hash), substitute = substitute_of(index);
 	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index), *other;
 
 	if (!bucket)
 		return 0;
 	if (exchange_slot(bucket, slot, 0))
 		return 1;
-	other = bpf_map_lookup_elem(&flows, &neighbour);
+	other = bpf_map_lookup_elem(&flows, &substitute);
 	if (!other || !exchange_slot(other, slot, 0))
 		return 0;
 	__sync_fetch_and_add(&bucket->overflowed, -1);
@@ -216,14 +228,14 @@ __noinline int delete_flow(const struct tuple *tuple, const struct flow *flow)
 /* Whoever looks for the flow meanwhile either sees that the bucket overflows or came too early. */
 static __always_inline int insert_slot(__u64 hash, __u64 slot)
 {
-	__u32 index = bucket_of(hash), neighbour = index ^ 1;
+	__u32 index = bucket_of(hash), substitute = substitute_of(index);
 	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index), *other;
 
 	if (!bucket)
 		return 0;
 	if (exchange_slot(bucket, 0, slot))
 		return 1;
-	other = bpf_map_lookup_elem(&flows, &neighbour);
+	other = bpf_map_lookup_elem(&flows, &substitute);
 	if (!other)
 		return 0;
 	__sync_fetch_and_add(&bucket->overflowed, 1);
