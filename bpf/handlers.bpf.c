@@ -16,11 +16,11 @@ static __always_inline enum family family_of_skb(const struct __sk_buff *skb)
 	return skb->protocol == bpf_htons(ETH_P_IPV6) ? FAMILY_IPV6 : FAMILY_IPV4;
 }
 
-/* Sends the packet back where it came from, if it became an answer. */
-static __always_inline int answer(struct __sk_buff *skb, enum reason reason)
+/* Sends the packet back where it came from, if it became an answer. @param direction 0, or BPF_F_INGRESS to the host */
+static __always_inline int answer(struct __sk_buff *skb, enum reason reason, __u64 direction)
 {
 	count_reason(reason);
-	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, direction);
 }
 
 /* A request to a service that has nobody to give it to goes back to its sender as an ICMP error. */
@@ -31,8 +31,8 @@ int handle_reject(struct __sk_buff *skb)
 	struct cursor cursor;
 
 	if (parse_skb(skb, &cursor, &packet, family_of_skb(skb), HOOK_INGRESS) != REASON_TRANSLATED)
-		return answer(skb, REASON_DROPPED_REJECT_FAILED);
-	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION));
+		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
+	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION), 0);
 }
 
 /*
@@ -50,7 +50,7 @@ int handle_last_hop(struct __sk_buff *skb)
 	if (parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS) != REASON_TRANSLATED || !may_open(&packet) ||
 	    read_ip(skb, ETH_HLEN, family, &ip) || !may_answer(skb, &ip, family))
 		return TC_ACT_UNSPEC;
-	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE));
+	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE), 0);
 }
 
 static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packet *packet, enum family family,
@@ -73,17 +73,19 @@ static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packe
 	return swap_link_addresses(skb) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
 }
 
+/* At egress only pings of the host's processes are answered: a packet that entered by a device was looked at there. */
 static __always_inline int handle_icmp(struct __sk_buff *skb, enum family family, enum hook hook)
 {
 	struct icmp_packet packet;
 
 	if (!read_icmp(skb, family, &packet))
 		return TC_ACT_UNSPEC;
-	if (is_icmp_error(packet.icmp.type, family))
+	if (is_icmp_error(packet.icmp.type, family) && !packet.ip.is_later_fragment)
 		return handle_error(skb, &packet, family, hook);
-	if (hook == HOOK_INGRESS && is_echo_request(&packet.icmp, family) && may_answer(skb, &packet.ip, family))
-		return answer(skb, answer_echo(skb, &packet, family));
-	return TC_ACT_UNSPEC;
+	if ((hook == HOOK_EGRESS && skb->ingress_ifindex) || !is_echo_request(&packet, family) ||
+	    !may_answer(skb, &packet.ip, family))
+		return TC_ACT_UNSPEC;
+	return answer(skb, answer_echo(skb, &packet, family), hook == HOOK_EGRESS ? BPF_F_INGRESS : 0);
 }
 
 static __noinline int icmp_ingress4(struct __sk_buff *skb)

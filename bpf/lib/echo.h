@@ -25,7 +25,10 @@ static __always_inline int is_hosted(const struct address *address, enum family 
 	return bpf_map_lookup_elem(&hosted_addresses, &key) != NULL;
 }
 
-/* Whether a packet that was sent to a virtual address may be answered in its name. */
+/*
+ * Whether a packet that was sent to a virtual address may be answered in its name: where it enters the node, or where
+ * one of a process of the host would leave it.
+ */
 static __always_inline int may_answer(const struct __sk_buff *skb, const struct ip_header *ip, enum family family)
 {
 	struct tuple tuple = { .source = ip->source, .destination = ip->destination, .family = family };
@@ -33,9 +36,13 @@ static __always_inline int may_answer(const struct __sk_buff *skb, const struct 
 	return !is_for_another_host(skb) && is_possible_client(&tuple) && is_hosted(&ip->destination, family);
 }
 
-static __always_inline int is_echo_request(const struct icmp_header *icmp, enum family family)
+/* Of ICMP messages only echo requests come in fragments, so a later fragment is one's. */
+static __always_inline int is_echo_request(const struct icmp_packet *packet, enum family family)
 {
-	return icmp->type == (family == FAMILY_IPV4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) && !icmp->code;
+	if (packet->ip.is_later_fragment)
+		return 1;
+	return packet->icmp.type == (family == FAMILY_IPV4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) &&
+	       !packet->icmp.code;
 }
 
 /* In an IPv4 header, the checksum makes up for it; IPv6 has none, so skb->csum has to be told. */
@@ -55,22 +62,29 @@ static __always_inline int write_hop_limit(struct __sk_buff *skb, const struct i
 				   0);
 }
 
+static __always_inline int write_echo_reply(struct __sk_buff *skb, const struct icmp_packet *packet, enum family family)
+{
+	__u8 before = packet->icmp.type, after = family == FAMILY_IPV4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY;
+	struct icmp_header icmp = packet->icmp;
+
+	icmp.type = after;
+	icmp.checksum = adjust_checksum(icmp.checksum, (__u16)~bpf_htons(before << 8) + bpf_htons(after << 8));
+	return bpf_skb_store_bytes(skb, packet->ip.transport, &icmp, sizeof(icmp), 0);
+}
+
 /*
- * Makes an echo request its reply, ready to go back where it came from. The kernel does not limit the rate of echo
- * replies either (icmp_ratemask).
+ * Makes an echo request its reply, ready to go back where it came from; one in fragments fragment by fragment, as a
+ * reply has the same parts. The kernel does not limit the rate of echo replies either (icmp_ratemask).
  */
 static __always_inline enum reason answer_echo(struct __sk_buff *skb, const struct icmp_packet *packet,
 					       enum family family)
 {
-	__u8 before = packet->icmp.type, after = family == FAMILY_IPV4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY;
-	struct icmp_header icmp = packet->icmp;
+	const struct ip_header *ip = &packet->ip;
 	__u32 unused;
 
-	icmp.type = after;
-	icmp.checksum = adjust_checksum(icmp.checksum, (__u16)~bpf_htons(before << 8) + bpf_htons(after << 8));
-	if (write_addresses(skb, ETH_HLEN, family, &packet->ip, &packet->ip.destination, &packet->ip.source, &unused) ||
-	    write_hop_limit(skb, &packet->ip, family) ||
-	    bpf_skb_store_bytes(skb, packet->ip.transport, &icmp, sizeof(icmp), 0) || swap_link_addresses(skb))
+	if (write_addresses(skb, ETH_HLEN, family, ip, &ip->destination, &ip->source, &unused) ||
+	    write_hop_limit(skb, ip, family) || (!ip->is_later_fragment && write_echo_reply(skb, packet, family)) ||
+	    swap_link_addresses(skb))
 		return REASON_DROPPED_REWRITE_FAILED;
 	return REASON_ANSWERED_ECHO;
 }

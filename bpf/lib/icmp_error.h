@@ -26,11 +26,13 @@ struct icmp_packet {
 	__be16 ports[2];
 };
 
-/* @return whether it is a whole ICMP message */
+/* @return whether it is an ICMP message, or a fragment of one; a later fragment has no ICMP header */
 static __always_inline int read_icmp(struct __sk_buff *skb, enum family family, struct icmp_packet *packet)
 {
-	return !read_ip(skb, ETH_HLEN, family, &packet->ip) && is_icmp(packet->ip.protocol, family) &&
-	       !packet->ip.is_fragment &&
+	packet->icmp = (struct icmp_header){};
+	if (read_ip(skb, ETH_HLEN, family, &packet->ip) || !is_icmp(packet->ip.protocol, family))
+		return 0;
+	return packet->ip.is_later_fragment ||
 	       !bpf_skb_load_bytes(skb, packet->ip.transport, &packet->icmp, sizeof(packet->icmp));
 }
 
@@ -39,7 +41,8 @@ static __always_inline int read_quote(struct __sk_buff *skb, enum family family,
 {
 	struct ip_header *quoted = &packet->quoted;
 
-	if (read_ip(skb, packet->ip.transport + sizeof(packet->icmp), family, quoted) || quoted->is_later_fragment)
+	if (packet->ip.is_fragment || read_ip(skb, packet->ip.transport + sizeof(packet->icmp), family, quoted) ||
+	    quoted->is_later_fragment)
 		return 0;
 	if (quoted->protocol != IPPROTO_TCP && quoted->protocol != IPPROTO_UDP && quoted->protocol != IPPROTO_SCTP)
 		return 0;

@@ -16,6 +16,11 @@ import { missingForBpf, TestPlane } from '../lib/plane.ts';
 
 const checksumComplete = 1 << 2; // BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the kernel checks skb->csum after the run
 
+/** struct __sk_buff of include/uapi/linux/bpf.h: its size, and where its field ingress_ifindex is. */
+const contextSize = 192;
+const ingressIfindexOffset = 36;
+const redirect = 7; // TC_ACT_REDIRECT
+
 suite('being the host of a virtual address', { skip: missingForBpf() ?? false }, () => {
   for (const family of ['v4', 'v6'] as const) {
     const [requestType, replyType] = family === 'v4' ? [8, 0] : [128, 129];
@@ -117,12 +122,21 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
       });
     }
 
-    test(`${family} icmp: an echo request at egress → untouched`, () => {
+    test(`${family} icmp: an echo request of the host's at egress → answered; one that passes through → untouched`, () => {
       using plane = new TestPlane();
       plane.serve('tcp', at, []);
-      const outcome = plane.egress(buildPacket(request));
-      assert.equal(outcome.verdict, 'pass');
-      assertPacket(outcome.packet, request);
+      const program = plane.plane.programs.program('tc_egress');
+      const run = (ingressIfindex: number) => {
+        const context = new Uint8Array(contextSize);
+        new DataView(context.buffer).setUint32(ingressIfindexOffset, ingressIfindex, true);
+        return program.testRun({ data: buildPacket(request), context });
+      };
+      const own = run(0);
+      assert.equal(own.returnValue, redirect);
+      assertPacket(own.data, reply);
+      const other = run(1);
+      assert.equal(other.returnValue, 0xffff_ffff);
+      assertPacket(other.data, request);
     });
 
     for (const protocol of ['tcp', 'udp'] as const) {
@@ -165,6 +179,36 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
         assertPassed(plane, probe);
       });
     }
+  }
+
+  for (const [name, fragment] of [
+    ['the first', 0x2000],
+    ['a middle', 0x20b9],
+    ['the last', 0x0172],
+  ] as const) {
+    test(`v4 icmp: ${name} fragment of an echo request → that fragment of the reply`, () => {
+      using plane = new TestPlane();
+      plane.serve('tcp', '10.96.0.80:80', []);
+      const request: PacketDescription = {
+        source: podOne.v4,
+        destination: serviceWeb.v4,
+        protocol: 'icmp',
+        icmp: { type: 8, code: 0, rest: 0x1234_0001 },
+        fragment,
+      };
+      const isFirst = fragment === 0x2000;
+      const wanted = buildPacket({
+        ...request,
+        source: request.destination,
+        destination: request.source,
+        icmp: { type: isFirst ? 0 : 8, code: 0, rest: 0x1234_0001 },
+        sourceMac: macNode,
+        destinationMac: macClient,
+      });
+      const outcome = plane.ingress(buildPacket(request));
+      assert.equal(outcome.verdict, 'redirect');
+      assert.deepEqual([...outcome.packet], [...wanted]);
+    });
   }
 
   test('a process that takes over answers for the services that are there, and no longer for others', () => {

@@ -188,10 +188,11 @@ for (const cni of wirings) {
 
       for (const [from, address] of [
         ['pod', serviceThere],
+        ['host', serviceThere],
         ['outside', externalWeb],
         ['far', externalWeb],
       ] as const) {
-        for (const size of [0, 56, 1400]) {
+        for (const size of family === 'v4' ? [0, 56, 1400, 6000] : [0, 56, 1400]) {
           test(`${cni} ${family}: ${from} pings a virtual address with ${size} bytes`, async () => {
             await forgetPaths(client(from).host); // what is larger than the path comes in fragments
             const argv = [
