@@ -176,8 +176,9 @@ static __always_inline struct connection *find_connection(const struct tuple *tu
 	if (slot)
 		connection = follow_slot(slot, tuple, flow);
 	/* Seldom: a bucket that overflows, or two tuples with one tag. */
-	if (!connection && (slot || bucket->overflowed) && search_flow(tuple, 0, flow)) {
-		index = flow->connection;
+	if (!connection && (slot || bucket->overflowed)) {
+		*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
+		index = search_flow(tuple, 0, flow) ? flow->connection : max_connections;
 		connection = bpf_map_lookup_elem(&connections, &index);
 	}
 	return connection && connection->state != STATE_NONE ? connection : NULL;
@@ -252,7 +253,7 @@ static __always_inline int insert_slot(__u64 hash, __u64 slot)
  */
 __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)
 {
-	struct flow other;
+	struct flow other = {};
 	__u64 hash, slot;
 
 	if (!tuple || !flow)
