@@ -43,11 +43,11 @@ table inet host {
     type filter hook forward priority filter; policy drop;
     ct state established,related accept
     ct state invalid drop
-    meta l4proto icmpv6 accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     ip saddr ${podNetwork.v4} ip daddr ${podNetwork.v4} accept
     ip6 saddr ${podNetwork.v6} ip6 daddr ${podNetwork.v6} accept
-    ip daddr ${podNetwork.v4} meta l4proto { tcp, udp } th dport 8080 accept
-    ip6 daddr ${podNetwork.v6} meta l4proto { tcp, udp } th dport 8080 accept
+    ip daddr ${podNetwork.v4} meta l4proto { tcp, udp } th dport { 8080, 8082 } accept
+    ip6 daddr ${podNetwork.v6} meta l4proto { tcp, udp } th dport { 8080, 8082 } accept
   }
   chain postrouting {
     type nat hook postrouting priority srcnat;
@@ -70,12 +70,16 @@ export function hostTables(family: 'v4' | 'v6'): string {
     ':INPUT DROP [0:0]',
     ':FORWARD DROP [0:0]',
     ':OUTPUT ACCEPT [0:0]',
-    ...['INPUT', 'FORWARD'].flatMap((chain) =>
-      [...known, `-p ${icmp} -j ACCEPT`].map((rule) => `-A ${chain} ${rule}`),
-    ),
+    ...['INPUT', 'FORWARD'].flatMap((chain) => known.map((rule) => `-A ${chain} ${rule}`)),
+    `-A INPUT -p ${icmp} -j ACCEPT`,
+    ...(family === 'v4'
+      ? []
+      : [135, 136].map((type) => `-A FORWARD -p icmpv6 --icmpv6-type ${type} -j ACCEPT`)),
     '-A INPUT -i lo -j ACCEPT',
     `-A FORWARD -s ${pods} -d ${pods} -j ACCEPT`,
-    ...['tcp', 'udp'].map((protocol) => `-A FORWARD -d ${pods} -p ${protocol} --dport 8080 -j ACCEPT`),
+    ...['tcp', 'udp'].map(
+      (protocol) => `-A FORWARD -d ${pods} -p ${protocol} -m multiport --dports 8080,8082 -j ACCEPT`,
+    ),
     'COMMIT',
     '*nat',
     `-A POSTROUTING -s ${pods} ! -d ${pods} -j MASQUERADE`,

@@ -2,7 +2,7 @@
 // One request of every class of flow through a daemon on node one, for tests of what else runs on a node.
 import assert from 'node:assert/strict';
 import type { SocketAddress } from '../../src/model/connection.ts';
-import { externalWeb, type ServiceAddress, serviceEmpty } from './cast.ts';
+import { type DualAddress, externalWeb, type ServiceAddress, serviceEmpty } from './cast.ts';
 import { NodeAgent } from './daemon.ts';
 import type { Pod } from './host.ts';
 import type { Lab } from './lab.ts';
@@ -17,14 +17,19 @@ export type FamilyName = (typeof families)[number];
 export const ways = ['tcp', 'udp'] as const;
 export type Way = (typeof ways)[number];
 
-/** Where every pod serves, and where none does. */
+/** Where every pod serves; where none does, and firewalls let nobody through; and where none does, but they would. */
 export const serverPort = 8080;
-export const closedPort = 8081;
+export const blockedPort = 8081;
+const closedPort = 8082;
 const nodePort = 30080;
 
 export const serviceHere: ServiceAddress = { v4: '10.96.0.81', v6: 'fd00:10:96::81', port: 80 };
 export const serviceThere: ServiceAddress = { v4: '10.96.0.82', v6: 'fd00:10:96::82', port: 80 };
 export const serviceSelf: ServiceAddress = { v4: '10.96.0.83', v6: 'fd00:10:96::83', port: 80 };
+
+/** A service whose destination has nobody at that port. */
+export const serviceClosed: ServiceAddress = { v4: '10.96.0.84', v6: 'fd00:10:96::84', port: 80 };
+export const externalClosed: DualAddress = { v4: '198.51.100.84', v6: 'fd00:198:51:100::84' };
 
 export type ClientName = 'pod' | 'self' | 'host' | 'outside';
 
@@ -100,6 +105,13 @@ export class FlowLab implements AsyncDisposable {
       }),
       ...dualServiceManifests({ name: 'there', at: serviceThere, endpoints: [this.there.addresses] }),
       ...dualServiceManifests({ name: 'self', at: serviceSelf, endpoints: [this.self.addresses] }),
+      ...dualServiceManifests({
+        name: 'closed',
+        at: serviceClosed,
+        endpoints: [this.here.addresses],
+        targetPort: closedPort,
+        externalIps: [externalClosed],
+      }),
       ...dualServiceManifests({ name: 'empty', at: serviceEmpty, endpoints: [] }),
     ]);
     return agent;

@@ -15,11 +15,13 @@ import {
   trackedConnections,
 } from '../lib/firewall.ts';
 import {
-  closedPort,
+  blockedPort,
+  externalClosed,
   type Flow,
   FlowLab,
   families,
   serverPort,
+  serviceClosed,
   serviceHere,
   serviceSelf,
   serviceThere,
@@ -50,8 +52,8 @@ for (const cni of wirings) {
     async function assertWalled(): Promise<void> {
       for (const family of families) {
         for (const { addresses } of [node(), flows.here]) {
-          const answer = await flows.ask(outside(), 'tcp', addresses[family], closedPort, blockedMs);
-          assert.equal(answer.outcome, 'timeout', `${addresses[family]}:${closedPort}`);
+          const answer = await flows.ask(outside(), 'tcp', addresses[family], blockedPort, blockedMs);
+          assert.equal(answer.outcome, 'timeout', `${addresses[family]}:${blockedPort}`);
         }
         const open = await flows.ask(outside(), 'tcp', flows.here.addresses[family], serverPort);
         assert.equal(open.outcome, 'reply');
@@ -68,6 +70,21 @@ for (const cni of wirings) {
         await agent.start();
         await assertWalled();
         for (const family of families) await flows.check(agent, family);
+      });
+
+      test(`${cni}: ${name} rules that accept what is related let ICMP errors about a flow through`, async () => {
+        await using agent = flows.agent();
+        await using _rules = await apply();
+        await agent.start();
+        for (const family of families) {
+          for (const [from, address] of [
+            ['pod', serviceClosed[family]],
+            ['outside', externalClosed[family]],
+          ] as const) {
+            const answer = await flows.ask(flows.client(from), 'udp', address, serviceClosed.port);
+            assert.equal(answer.outcome, 'refused', `${from} ${address}`);
+          }
+        }
       });
     }
 
