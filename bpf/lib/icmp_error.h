@@ -26,11 +26,12 @@ struct icmp_packet {
 	__be16 ports[2];
 };
 
-/* @return whether it is an ICMP message, or a fragment of one; a later fragment has no ICMP header */
+/* @return whether it is a whole ICMP message or a fragment of one; a later fragment has no ICMP header */
 static __always_inline int read_icmp(struct __sk_buff *skb, enum family family, struct icmp_packet *packet)
 {
 	packet->icmp = (struct icmp_header){};
-	if (read_ip(skb, ETH_HLEN, family, &packet->ip) || !is_icmp(packet->ip.protocol, family))
+	if (read_ip(skb, ETH_HLEN, family, &packet->ip) || !is_icmp(packet->ip.protocol, family) ||
+	    packet->ip.end > skb->len)
 		return 0;
 	return packet->ip.is_later_fragment ||
 	       !bpf_skb_load_bytes(skb, packet->ip.transport, &packet->icmp, sizeof(packet->icmp));
