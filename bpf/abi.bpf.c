@@ -32,5 +32,6 @@ struct abi {
 	enum reason reason;
 	enum scheduler scheduler;
 	enum scheduler_flag scheduler_flag;
+	enum xdp_places xdp_places;
 	enum abi_version abi_version;
 } abi;

@@ -20,6 +20,9 @@ static __always_inline __u32 plain_offset(enum family family)
 	return ETH_HLEN + (family == FAMILY_IPV4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 }
 
+/* Longer than any packet, as a length that is asked for only where it matters. */
+#define LENGTH_UNKNOWN 0x100000
+
 /* Of a frame of several buffers only the first is seen: it has to hold the headers. */
 static __always_inline enum reason parse_frame(struct xdp_md *frame, struct cursor *cursor, struct packet *packet,
 					       enum family family)
@@ -30,7 +33,7 @@ static __always_inline enum reason parse_frame(struct xdp_md *frame, struct curs
 	cursor->start = (void *)(long)frame->data;
 	cursor->end = (void *)(long)frame->data_end;
 	cursor->at = cursor->start + ETH_HLEN;
-	reason = parse_network(cursor, packet, family, bpf_xdp_get_buff_len(frame) - ETH_HLEN);
+	reason = parse_network(cursor, packet, family, LENGTH_UNKNOWN);
 	if (reason == REASON_TRANSLATED)
 		reason = parse_transport(cursor, packet);
 	if (reason == REASON_TRANSLATED && packet->tuple.protocol == IPPROTO_SCTP)
@@ -39,13 +42,21 @@ static __always_inline enum reason parse_frame(struct xdp_md *frame, struct curs
 	return reason;
 }
 
+/* Whether the packet is as long as its header says. */
+static __always_inline int is_whole(struct xdp_md *frame, const struct cursor *cursor, const struct packet *packet)
+{
+	__u32 length = ETH_HLEN + packet->length;
+
+	return length <= cursor->end - cursor->start || length <= bpf_xdp_get_buff_len(frame);
+}
+
 static __always_inline int is_for_this_host(const struct xdp_md *frame, const struct cursor *cursor)
 {
 	const struct ethhdr *ethernet = cursor->start;
-	__u32 ifindex = frame->ingress_ifindex;
-	const struct xdp_device *device = bpf_map_lookup_elem(&xdp_devices, &ifindex);
+	__u32 ifindex = frame->ingress_ifindex, place = ifindex & (XDP_DEVICES - 1);
+	const struct xdp_device *device = bpf_map_lookup_elem(&xdp_devices, &place);
 
-	return device && (const void *)(ethernet + 1) <= cursor->end &&
+	return device && device->ifindex == ifindex && (const void *)(ethernet + 1) <= cursor->end &&
 	       !__builtin_memcmp(ethernet->h_dest, device->address, sizeof(device->address));
 }
 
@@ -104,7 +115,7 @@ static __always_inline int handle(struct xdp_md *frame, enum family family)
 	struct flow flow;
 
 	if (parse_frame(frame, &cursor, &packet, family) != REASON_TRANSLATED ||
-	    packet.transport_offset != plain_offset(family))
+	    packet.transport_offset != plain_offset(family) || !is_whole(frame, &cursor, &packet))
 		return XDP_PASS;
 	cursor.at = cursor.start + plain_offset(family);
 	if (may_be_partial(&cursor, &packet) || !is_for_this_host(frame, &cursor))

@@ -238,11 +238,16 @@ enum filter {
 	FILTER_BITS = 18,
 };
 
+enum xdp_places {
+	XDP_DEVICES = 4096,
+};
+
 /* A device that XDP was asked for. */
 struct xdp_device {
+	__u32 ifindex;   /* 0: none */
+	__u32 refusal;   /* the errno of attaching, where tc serves the device alone; else 0 */
 	__u8 address[6]; /* of frames that are for this host */
 	__u8 padding[2];
-	__u32 refusal; /* the errno of attaching, where tc serves the device alone; else 0 */
 };
 
 /* An address that the data plane is the host of. */
@@ -341,7 +346,7 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line a look-up");
 _Static_assert(sizeof(struct hosted_address) == 20, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
-_Static_assert(sizeof(struct xdp_device) == 12, "the layout user space writes");
+_Static_assert(sizeof(struct xdp_device) == 16, "the layout user space writes");
 _Static_assert(sizeof(struct explanation) == 20, "as large as skb->cb");
 
 #endif

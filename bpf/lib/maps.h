@@ -174,12 +174,12 @@ struct {
 } bridge_ports SEC(".maps");
 
 /*
- * Devices whose frames XDP meets, by index. Written by the control plane, read at every frame. Full: tc serves the
- * further ones alone.
+ * Devices whose frames XDP meets, each at the place that the lowest bits of its index say. Written by the control
+ * plane, read at every frame. Taken: tc serves the second one alone.
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XDP_DEVICES);
 	__type(key, __u32);
 	__type(value, struct xdp_device);
 } xdp_devices SEC(".maps");

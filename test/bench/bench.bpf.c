@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Fresh packets for BPF_PROG_TEST_RUN, which else runs a program over its own output: `fresh` writes the next one and
- * goes on to the program that is measured. */
+/* Fresh packets for BPF_PROG_TEST_RUN, which else runs a program over its own
+ * output: `fresh`, of XDP `fresh_xdp`, writes the next one and goes on to the
+ * program that is measured. */
+#include "lib/abi.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -9,11 +13,9 @@
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include "lib/abi.h"
 
-/* The numbers of IPv4; IPv6 has them in the last word, behind the prefix of who it is. */
+/* The numbers of IPv4; IPv6 has them in the last word, behind the prefix of who
+ * it is. */
 #define CLIENT 0x0a800000 /* 10.128.0.0 */
 #define CLIENT_PREFIX 0xfd000080
 #define DESTINATION_PREFIX 0xfd000040
@@ -31,7 +33,8 @@ struct traffic {
 	__u32 virtual_base; /* of the services' addresses, one after the other */
 	__u32 destination_base;
 	__u32 header_sum;    /* of the IPv4 header, addresses zero */
-	__u32 transport_sum; /* of what the transport checksum covers, addresses and ports zero */
+	__u32 transport_sum; /* of what the transport checksum covers, addresses and
+				ports zero */
 	__u8 direction;
 	__u8 is_shuffled; /* flows by chance, not one after the other */
 	__u8 padding[2];
@@ -51,6 +54,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } measured SEC(".maps");
+
+/* The same for XDP: a tail call stays within one type of programs, and one kind
+ * of frames. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} measured_xdp SEC(".maps");
 
 /* One packet's numbers: its sides as the last words of their addresses. */
 struct ends {
@@ -75,7 +87,8 @@ static __always_inline __u32 next_flow(struct traffic *state)
 	return state->first_flow + number;
 }
 
-/* Which of a service's two destinations sh gives a client (ip_vs_sh.c): the newer one has the even of 256 places. */
+/* Which of a service's two destinations sh gives a client (ip_vs_sh.c): the
+ * newer one has the even of 256 places. */
 static __always_inline __u32 chosen(__u32 folded_client)
 {
 	return ~(folded_client * 0x61C88647U >> 24) & 1;
@@ -169,19 +182,35 @@ static __always_inline int write6(struct traffic *state, void *start, void *end)
 	return write_transport(ip + 1, end, ip->nexthdr, ends.ports, sum + state->transport_sum);
 }
 
-SEC("tc")
-int fresh(struct __sk_buff *skb)
+static __always_inline int write_packet(void *start, void *end, __be16 type)
 {
 	__u32 zero = 0;
 	struct traffic *state = bpf_map_lookup_elem(&traffic, &zero);
-	void *start = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
 	if (!state)
-		return TC_ACT_SHOT;
-	if (skb->protocol == bpf_htons(ETH_P_IP) ? write4(state, start, end) : write6(state, start, end))
+		return -1;
+	return type == bpf_htons(ETH_P_IP) ? write4(state, start, end) : write6(state, start, end);
+}
+
+SEC("tc")
+int fresh(struct __sk_buff *skb)
+{
+	if (write_packet((void *)(long)skb->data, (void *)(long)skb->data_end, skb->protocol))
 		return TC_ACT_SHOT;
 	bpf_tail_call_static(skb, &measured, 0);
 	return TC_ACT_SHOT;
+}
+
+SEC("xdp.frags")
+int fresh_xdp(struct xdp_md *frame)
+{
+	void *start = (void *)(long)frame->data, *end = (void *)(long)frame->data_end;
+	struct ethhdr *ethernet = start;
+
+	if ((void *)(ethernet + 1) > end || write_packet(start, end, ethernet->h_proto))
+		return XDP_DROP;
+	bpf_tail_call_static(frame, &measured_xdp, 0);
+	return XDP_DROP;
 }
 
 /* What making a packet and going on costs by itself. */
@@ -189,6 +218,12 @@ SEC("tc")
 int nothing(struct __sk_buff *skb)
 {
 	return TC_ACT_UNSPEC;
+}
+
+SEC("xdp.frags")
+int nothing_xdp(struct xdp_md *frame)
+{
+	return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

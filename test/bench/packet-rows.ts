@@ -150,6 +150,14 @@ function establishedSubjects(world: World, flows: number, kinds: readonly Kind[]
         fate: 'request translated',
       },
       {
+        name: `XDP, established request, ${what}`,
+        services,
+        program: world.xdp,
+        flows,
+        traffic,
+        fate: 'request translated',
+      },
+      {
         name: `established reply, ${what}`,
         services,
         program: world.egress,
@@ -229,7 +237,7 @@ function measure(fresh: Fresh, subjects: readonly Subject[]): readonly PacketRow
       const count = newFlowsPerSlice ?? Math.round(sliceNs / Math.min(row.full, 200));
       const firstFlow = traffic.firstFlow + (newFlowsPerSlice ?? 0) * round;
       const packets = { ...traffic, firstFlow };
-      row.empty = Math.min(row.empty, fresh.run(undefined, packets, count).nsPerPacket);
+      row.empty = Math.min(row.empty, fresh.runEmpty(program, packets, count).nsPerPacket);
       if (newFlowsPerSlice === undefined) fresh.run(program, packets, warmUp);
       const run = fresh.run(program, packets, count);
       checkFate(row.subject.name, fate, run.packet);

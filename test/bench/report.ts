@@ -83,6 +83,7 @@ function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
  */
 function limitFor({ name, flows }: PacketRow): number | undefined {
   if (name === established && flows !== many) return flows > many ? 1.5 : 2.5;
+  if (name === `XDP, ${established}` && flows !== many) return flows > many ? 1.3 : 2;
   const isForeign = name.startsWith('none of ours') && !name.includes('straight from a destination');
   return isForeign ? 0.6 : undefined;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A data plane without pins or devices, with many services and flows that the programs themselves have opened.
 import { BpfDataPlane } from '../../src/dataplane/bpf/bpf-data-plane.ts';
+import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { defaultSizes, defaultTimeouts, type TableSizes } from '../../src/dataplane/bpf/options.ts';
+import { encode } from '../../src/dataplane/bpf/struct.ts';
 import { type Address, parseAddress } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerName } from '../../src/model/scheduler.ts';
@@ -49,6 +51,8 @@ export class World implements Disposable {
     const { services, kinds } = options;
     const world = new World(openPlane(sizesOf(options)), services);
     world.plane.programs.run('stop_sweep'); // its timer would be met by chance
+    const lo = encode(layouts.xdp_device, { ifindex: 1 }); // by which test runs come in
+    world.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);
     for (const kind of kinds) {
       applyAll(world.plane, serviceOperations(kind, services));
       if (kind.flows > 0) world.#open(fresh, kind);
@@ -58,6 +62,10 @@ export class World implements Disposable {
 
   get ingress(): BpfProgram {
     return this.plane.programs.program('tc_ingress');
+  }
+
+  get xdp(): BpfProgram {
+    return this.plane.programs.program('xdp_ingress');
   }
 
   get egress(): BpfProgram {

@@ -200,7 +200,7 @@ suite('packets at XDP', { skip: missingForBpf() ?? false }, () => {
 
       test(`${title}: by a device that XDP was not asked for → left to tc`, () => {
         using plane = openPlane(row);
-        plane.plane.programs.maps.get('xdp_devices').delete(new Uint8Array([1, 0, 0, 0]));
+        plane.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), new Uint8Array(16));
         assertLeft(plane, buildPacket(requestOf(row, protocol)));
       });
 

@@ -162,11 +162,12 @@ export const layouts = {
     },
   },
   xdp_device: {
-    size: 12,
+    size: 16,
     fields: {
-      address: { offset: 0, size: 6, kind: 'bytes' },
-      padding: { offset: 6, size: 2, kind: 'bytes' },
-      refusal: { offset: 8, size: 4, kind: 'number' },
+      ifindex: { offset: 0, size: 4, kind: 'number' },
+      refusal: { offset: 4, size: 4, kind: 'number' },
+      address: { offset: 8, size: 6, kind: 'bytes' },
+      padding: { offset: 14, size: 2, kind: 'bytes' },
     },
   },
 } as const satisfies Record<string, StructLayout>;
@@ -247,5 +248,6 @@ export const enums = {
   },
   scheduler: { SCHEDULER_NONE: 0, SCHEDULER_RR: 1, SCHEDULER_SH: 2, SCHEDULER_DH: 3 },
   scheduler_flag: { SCHEDULER_FLAG_1: 1, SCHEDULER_FLAG_2: 2, SCHEDULER_FLAG_3: 4 },
+  xdp_places: { XDP_DEVICES: 4096 },
   abi_version: { ABI_VERSION: 1 },
 } as const;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // XDP at NICs: in their drivers or not at all, by links that outlive the process.
+import { constants } from 'node:os';
 import { SystemError } from '../../errors.ts';
 import { BpfLink, xdpFlags } from '../../native/bpf-link.ts';
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { LinkRecord } from '../../native/network-records.ts';
 import type { Device } from './attachments.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
-import { layouts } from './layouts.ts';
+import { enums, layouts } from './layouts.ts';
 import { attachLink, isLinkAttached, linkPins, removeLink } from './link-pins.ts';
 import { decode, encode } from './struct.ts';
 
@@ -27,7 +28,7 @@ export interface XdpChanges {
 }
 
 /** Another program may go at any time, and nobody tells. */
-const takenCodes: ReadonlySet<string> = new Set(['EBUSY', 'EEXIST']);
+const takenErrnos: ReadonlySet<number> = new Set([constants.errno.EBUSY, constants.errno.EEXIST]);
 
 /** Attaches as Attachments does: taken over in place, kept when the process ends. */
 export class XdpAttachments {
@@ -35,7 +36,7 @@ export class XdpAttachments {
   readonly #pinDirectory: string;
   /** By index. */
   readonly #attached = new Set<number>();
-  readonly #refused = new Map<number, { readonly error: SystemError; readonly mtu: number }>();
+  readonly #refused = new Map<number, { readonly errno: number; readonly mtu: number }>();
 
   constructor(programs: BpfPrograms, pinDirectory: string) {
     this.#programs = programs;
@@ -48,7 +49,6 @@ export class XdpAttachments {
    * @param links all there are: a bond's frames are met by its ports
    */
   setDevices(wanted: readonly XdpDevice[], links: readonly XdpDevice[]): XdpChanges {
-    const attached = wanted.filter((device) => this.#attach(device, links));
     const indexes = new Set(wanted.map(({ index }) => index));
     const detached = linkPins(this.#pinDirectory).flatMap((pin) => {
       const index = Number(/^xdp-(\d+)-/.exec(pin)?.[1] ?? Number.NaN);
@@ -58,9 +58,10 @@ export class XdpAttachments {
     for (const known of [this.#attached, this.#refused])
       for (const index of known.keys()) if (!indexes.has(index)) known.delete(index);
     this.#forgetEntries(framesOf(wanted, links));
+    const attached = wanted.filter((device) => this.#attach(device, links));
     const refusals = wanted.flatMap((device) => {
       const refusal = this.#refused.get(device.index);
-      return refusal ? [{ device, reason: describeRefusal(refusal.error.errno) }] : [];
+      return refusal ? [{ device, reason: describeRefusal(refusal.errno) }] : [];
     });
     return { attached, detached, refusals };
   }
@@ -72,20 +73,19 @@ export class XdpAttachments {
   /** @returns whether it was not attached before */
   #attach(device: XdpDevice, links: readonly XdpDevice[]): boolean {
     const { index, mtu } = device;
-    const pin = pinOf(index);
     for (const each of framesOf([device], links)) this.#write(each);
-    if (this.#attached.has(index) && isLinkAttached(this.#pinDirectory, pin, index)) return false;
+    if (this.#attached.has(index) && isLinkAttached(this.#pinDirectory, pinOf(index), index)) return false;
     this.#attached.delete(index);
     const refused = this.#refused.get(index);
-    if (refused && refused.mtu === mtu && !takenCodes.has(refused.error.code)) return false;
+    if (refused && refused.mtu === mtu && !takenErrnos.has(refused.errno)) return false;
     const program = this.#programs.program('xdp_ingress');
-    const attach = () => BpfLink.attachXdp(program, index, xdpFlags.native);
     try {
-      attachLink(this.#pinDirectory, pin, program, attach, index);
+      const attach = () => BpfLink.attachXdp(program, index, xdpFlags.native);
+      attachLink(this.#pinDirectory, pinOf(index), program, attach, index);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       if (error.code === 'ENODEV') return false; // gone meanwhile
-      this.#refused.set(index, { error, mtu });
+      this.#refused.set(index, { errno: error.errno, mtu });
       this.#write(device);
       return false;
     }
@@ -95,28 +95,37 @@ export class XdpAttachments {
     return true;
   }
 
+  /** Where an index 4096 higher or lower has the place, XDP leaves this device's frames to tc. */
   #write({ index, address }: XdpDevice): void {
-    const refusal = this.#refused.get(index)?.error.errno ?? 0;
-    const value = encode(layouts.xdp_device, { address, refusal });
-    const key = keyOf(index);
-    const before = this.#map.lookup(key);
-    if (!before || Buffer.compare(before, value) !== 0) this.#map.update(key, value);
+    const refusal = this.#refused.get(index)?.errno ?? 0;
+    const value = encode(layouts.xdp_device, { ifindex: index, address, refusal });
+    const before = this.#map.lookup(keyOf(index));
+    const holder = before ? decode(layouts.xdp_device, before).ifindex : 0;
+    if (holder !== 0 && holder !== index) return;
+    if (!before || Buffer.compare(before, value) !== 0) this.#map.update(keyOf(index), value);
   }
 
   #forgetEntries(kept: readonly XdpDevice[]): void {
     const indexes = new Set(kept.map(({ index }) => index));
-    for (const key of [...this.#map.keys()]) if (!indexes.has(key.readUInt32LE())) this.#map.delete(key);
+    for (const { ifindex } of entriesOf(this.#map)) {
+      if (!indexes.has(ifindex)) this.#map.update(keyOf(ifindex), new Uint8Array(layouts.xdp_device.size));
+    }
   }
 }
 
 /** Why devices that XDP was asked for do without, by index; those that have it are not among them. */
 export function readRefusals(map: BpfMap): ReadonlyMap<number, string> {
   const refusals = new Map<number, string>();
-  for (const [key, value] of map.entries()) {
-    const { refusal } = decode(layouts.xdp_device, value);
-    if (refusal !== 0) refusals.set(key.readUInt32LE(), describeRefusal(refusal));
+  for (const { ifindex, refusal } of entriesOf(map)) {
+    if (refusal !== 0) refusals.set(ifindex, describeRefusal(refusal));
   }
   return refusals;
+}
+
+function entriesOf(map: BpfMap) {
+  return [...map.entries()]
+    .map(([, value]) => decode(layouts.xdp_device, value))
+    .filter(({ ifindex }) => ifindex !== 0);
 }
 
 /** Devices at which the program meets the frames of these. */
@@ -127,10 +136,10 @@ function framesOf(devices: readonly XdpDevice[], links: readonly XdpDevice[]): r
 /** net/core/dev.c: dev_xdp_attach; drivers answer otherwise only with their own refusals. */
 function describeRefusal(errno: number): string {
   switch (errno) {
-    case 16: // EBUSY
-    case 17: // EEXIST
+    case constants.errno.EBUSY:
+    case constants.errno.EEXIST:
       return 'another XDP program is attached there';
-    case 95: // EOPNOTSUPP
+    case constants.errno.EOPNOTSUPP:
       return 'its driver has no native XDP';
     default:
       return `its driver refuses XDP as the device is set up now (errno ${errno}), for its MTU, its queues or its offloads`;
@@ -142,5 +151,5 @@ function pinOf(index: number): string {
 }
 
 function keyOf(index: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(index).buffer);
+  return new Uint8Array(Uint32Array.of(index % enums.xdp_places.XDP_DEVICES).buffer);
 }
