@@ -37,8 +37,7 @@ static __always_inline enum reason parse_frame(struct xdp_md *frame, struct curs
 	if (reason == REASON_TRANSLATED)
 		reason = parse_transport(cursor, packet);
 	if (reason == REASON_TRANSLATED && packet->tuple.protocol == IPPROTO_SCTP)
-		packet->event = sctp_event_behind_cookie(frame, 1, packet->transport_offset, ETH_HLEN + packet->length,
-							 packet->event);
+		reason = parse_chunks(frame, 1, packet);
 	return reason;
 }
 

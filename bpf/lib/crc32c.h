@@ -7,7 +7,8 @@
 #ifndef BPVS_CRC32C_H
 #define BPVS_CRC32C_H
 
-#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
 
 #define CRC32C_POLYNOMIAL 0x82f63b78U
 #define CRC32C_DIGIT_BITS 4
@@ -35,12 +36,18 @@ static const __u32 crc32c_powers[CRC32C_DIGITS][CRC32C_DIGIT_VALUES] = {
 
 static __always_inline __u32 multiply_crc32c(__u32 a, __u32 b)
 {
-	__u32 product = 0;
+	__u32 product = 0, top, bottom;
 	int i;
 
+	/* By multiplication with one bit: for masks made of it, verifiers since Linux 6.18 walk both ways at each step.
+	 */
 	for (i = 0; i < 32; i++) {
-		product ^= b & -(a >> 31);
-		b = b >> 1 ^ (CRC32C_POLYNOMIAL & -(b & 1));
+		top = a >> 31;
+		bottom = b & 1;
+		barrier_var(top);
+		barrier_var(bottom);
+		product ^= b * top;
+		b = b >> 1 ^ bottom * CRC32C_POLYNOMIAL;
 		a <<= 1;
 	}
 	return product;
@@ -54,11 +61,12 @@ static __always_inline __u32 multiply_crc32c(__u32 a, __u32 b)
  */
 __attribute__((noinline)) __u32 crc32c_difference(__u32 difference, __u32 length)
 {
-	int digit;
+	__u32 digit, value;
 
 	for (digit = 0; digit < CRC32C_DIGITS; digit++) {
-		difference = multiply_crc32c(difference, crc32c_powers[digit][length & (CRC32C_DIGIT_VALUES - 1)]);
-		length >>= CRC32C_DIGIT_BITS;
+		value = length >> digit * CRC32C_DIGIT_BITS & (CRC32C_DIGIT_VALUES - 1);
+		if (value)
+			difference = multiply_crc32c(difference, crc32c_powers[digit][value]);
 	}
 	return difference;
 }

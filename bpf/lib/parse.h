@@ -73,7 +73,7 @@ static __always_inline int is_balanced(__u8 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
-/* The second step: ports, and what a TCP segment or an SCTP packet is. */
+/* The second step: ports, and what a TCP segment is. */
 static __always_inline enum reason parse_transport(struct cursor *cursor, struct packet *packet)
 {
 	packet->transport_offset = cursor->at - cursor->start;
@@ -100,14 +100,11 @@ static __always_inline enum reason parse_transport(struct cursor *cursor, struct
 	}
 	if (packet->tuple.protocol == IPPROTO_SCTP) {
 		const struct sctp_header *sctp = cursor->at;
-		const struct sctp_chunk *chunk = (void *)(sctp + 1);
 
-		if ((void *)(chunk + 1) > cursor->end || sizeof(*sctp) + sizeof(*chunk) > cursor->payload)
+		if ((void *)(sctp + 1) > cursor->end || sizeof(*sctp) + sizeof(struct sctp_chunk) > cursor->payload)
 			return REASON_PASSED_MALFORMED;
 		packet->tuple.source_port = sctp->source;
 		packet->tuple.destination_port = sctp->dest;
-		packet->event = sctp_event_of(chunk->type);
-		packet->has_syn = packet->event == SCTP_EVENT_INIT;
 		return REASON_TRANSLATED;
 	}
 	return REASON_PASSED_NOT_OURS;
@@ -197,6 +194,38 @@ static __always_inline enum reason parse_network(struct cursor *cursor, struct p
 	packet->tuple.family = family;
 	return family == FAMILY_IPV4 ? parse_ipv4(cursor, packet, wire_length)
 				     : parse_ipv6(cursor, packet, wire_length);
+}
+
+static __always_inline long load_chunk(void *context, int is_xdp, __u32 at, struct sctp_chunk *chunk)
+{
+	return is_xdp ? bpf_xdp_load_bytes(context, at, chunk, sizeof(*chunk))
+		      : bpf_skb_load_bytes(context, at, chunk, sizeof(*chunk));
+}
+
+/*
+ * The third step, of SCTP: what the packet is. Only its first chunk counts, except that an ABORT may be bundled behind
+ * a COOKIE-ECHO or COOKIE-ACK (ip_vs_proto_sctp.c: set_sctp_state). Chunks are not pulled in to be read: those of a GSO
+ * packet are a list of buffers, one a packet to be, and skb_segment ends the kernel where some of a first one is
+ * missing.
+ * @param context a socket buffer's, or that of an XDP program
+ */
+static __always_inline enum reason parse_chunks(void *context, int is_xdp, struct packet *packet)
+{
+	__u32 at = packet->transport_offset + sizeof(struct sctp_header), end = ETH_HLEN + packet->length, length;
+	struct sctp_chunk chunk;
+
+	if (load_chunk(context, is_xdp, at, &chunk))
+		return REASON_PASSED_MALFORMED;
+	packet->event = sctp_event_of(chunk.type);
+	packet->has_syn = packet->event == SCTP_EVENT_INIT;
+	if (packet->event != SCTP_EVENT_COOKIE_ECHO && packet->event != SCTP_EVENT_COOKIE_ACK)
+		return REASON_TRANSLATED;
+	length = bpf_ntohs(chunk.length);
+	at += (length + SCTP_CHUNK_ALIGNMENT - 1) & ~(SCTP_CHUNK_ALIGNMENT - 1);
+	if (length >= sizeof(chunk) && at + sizeof(chunk) <= end && !load_chunk(context, is_xdp, at, &chunk) &&
+	    sctp_event_of(chunk.type) == SCTP_EVENT_ABORT)
+		packet->event = SCTP_EVENT_ABORT;
+	return REASON_TRANSLATED;
 }
 
 #endif

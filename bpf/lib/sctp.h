@@ -3,9 +3,7 @@
 #ifndef BPVS_SCTP_H
 #define BPVS_SCTP_H
 
-#include <linux/bpf.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
+#include <linux/types.h>
 #include "abi.h"
 
 /* RFC 9260, 3.1 and 3.2; the kernel's headers for it cannot be had without its own types. */
@@ -64,33 +62,6 @@ static __always_inline __u8 sctp_event_of(__u8 chunk_type)
 	default:
 		return SCTP_EVENT_DATA;
 	}
-}
-
-/* `context` is that of an XDP program, or a socket buffer's. */
-static __always_inline long load_chunk(void *context, int is_xdp, __u32 at, struct sctp_chunk *chunk)
-{
-	return is_xdp ? bpf_xdp_load_bytes(context, at, chunk, sizeof(*chunk))
-		      : bpf_skb_load_bytes(context, at, chunk, sizeof(*chunk));
-}
-
-/*
- * Only the first chunk of a packet counts, except that an ABORT may be bundled behind a COOKIE-ECHO or COOKIE-ACK
- * (set_sctp_state).
- * @param transport, end offsets in the frame
- */
-static __always_inline __u8 sctp_event_behind_cookie(void *context, int is_xdp, __u32 transport, __u32 end, __u8 event)
-{
-	__u32 at = transport + sizeof(struct sctp_header), length;
-	struct sctp_chunk chunk;
-
-	if ((event != SCTP_EVENT_COOKIE_ECHO && event != SCTP_EVENT_COOKIE_ACK) ||
-	    load_chunk(context, is_xdp, at, &chunk))
-		return event;
-	length = bpf_ntohs(chunk.length);
-	at += (length + SCTP_CHUNK_ALIGNMENT - 1) & ~(SCTP_CHUNK_ALIGNMENT - 1);
-	if (length < sizeof(chunk) || at + sizeof(chunk) > end || load_chunk(context, is_xdp, at, &chunk))
-		return event;
-	return sctp_event_of(chunk.type) == SCTP_EVENT_ABORT ? SCTP_EVENT_ABORT : event;
 }
 
 /* The kernel's short names, for a table that can be compared with its own at a glance; they count from STATE_SCTP_NONE.

@@ -27,8 +27,7 @@ static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct curso
 		if (reason == REASON_TRANSLATED)
 			reason = parse_transport(cursor, packet);
 		if (reason == REASON_TRANSLATED && packet->tuple.protocol == IPPROTO_SCTP)
-			packet->event = sctp_event_behind_cookie(skb, 0, packet->transport_offset,
-								 ETH_HLEN + packet->length, packet->event);
+			reason = parse_chunks(skb, 0, packet);
 		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
 			return reason;
 		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
