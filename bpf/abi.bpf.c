@@ -13,6 +13,8 @@ struct abi {
 	struct addresses6 addresses6;
 	struct flow flow;
 	struct flow_bucket flow_bucket;
+	struct fragment_key fragment_key;
+	struct fragmented_datagram fragmented_datagram;
 	struct hosted_address hosted_address;
 	struct settings settings;
 	struct shared shared;

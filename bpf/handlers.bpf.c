@@ -6,6 +6,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "lib/echo.h"
+#include "lib/extended.h"
+#include "lib/handlers.h"
 #include "lib/icmp_error.h"
 #include "lib/reject.h"
 #include "lib/skb.h"
@@ -27,10 +29,10 @@ static __always_inline int answer(struct __sk_buff *skb, enum reason reason, __u
 SEC("tc")
 int handle_reject(struct __sk_buff *skb)
 {
-	struct packet packet = {};
+	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
 	struct cursor cursor;
 
-	if (parse_skb(skb, &cursor, &packet, family_of_skb(skb), HOOK_INGRESS) != REASON_TRANSLATED)
+	if (parse_any(skb, &packet, &cursor) != REASON_TRANSLATED)
 		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
 	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION), 0);
 }
@@ -44,11 +46,10 @@ int handle_last_hop(struct __sk_buff *skb)
 {
 	enum family family = family_of_skb(skb);
 	struct packet packet = {};
-	struct ip_header ip;
 	struct cursor cursor;
 
 	if (parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS) != REASON_TRANSLATED || !may_open(&packet) ||
-	    read_ip(skb, ETH_HLEN, family, &ip) || !may_answer(skb, &ip, family))
+	    !may_answer(skb, &packet.tuple))
 		return TC_ACT_UNSPEC;
 	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE), 0);
 }
@@ -77,13 +78,15 @@ static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packe
 static __always_inline int handle_icmp(struct __sk_buff *skb, enum family family, enum hook hook)
 {
 	struct icmp_packet packet;
+	struct tuple ends;
 
 	if (!read_icmp(skb, family, &packet))
 		return TC_ACT_UNSPEC;
-	if (is_icmp_error(packet.icmp.type, family) && !packet.ip.is_later_fragment)
+	ends = (struct tuple){ .source = packet.ip.source, .destination = packet.ip.destination, .family = family };
+	if (is_icmp_error(packet.icmp.type, family) && !packet.ip.fragment.is_later)
 		return handle_error(skb, &packet, family, hook);
 	if ((hook == HOOK_EGRESS && skb->ingress_ifindex) || !is_echo_request(&packet, family) ||
-	    !may_answer(skb, &packet.ip, family))
+	    !may_answer(skb, &ends))
 		return TC_ACT_UNSPEC;
 	return answer(skb, answer_echo(skb, &packet, family), hook == HOOK_EGRESS ? BPF_F_INGRESS : 0);
 }
@@ -118,6 +121,18 @@ SEC("tc")
 int handle_icmp_egress(struct __sk_buff *skb)
 {
 	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_egress4(skb) : icmp_egress6(skb);
+}
+
+SEC("tc")
+int handle_extended_ingress(struct __sk_buff *skb)
+{
+	return conclude(skb, handle_extended(skb, family_of_skb(skb), HOOK_INGRESS));
+}
+
+SEC("tc")
+int handle_extended_egress(struct __sk_buff *skb)
+{
+	return conclude(skb, handle_extended(skb, family_of_skb(skb), HOOK_EGRESS));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

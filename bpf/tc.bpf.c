@@ -7,45 +7,20 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/explain.h"
 #include "lib/filter.h"
-#include "lib/follow.h"
+#include "lib/forward.h"
 #include "lib/handlers.h"
 #include "lib/icmp.h"
-#include "lib/l2.h"
-#include "lib/nat.h"
+#include "lib/ip.h"
 #include "lib/parse.h"
 #include "lib/skb.h"
 #include "lib/stats.h"
 
-static __always_inline int verdict_of(enum reason reason)
+/* What has no TCP, UDP or SCTP header right behind a plain IP header. */
+static __always_inline int hand_over_rest(__u8 protocol, enum reason reason, enum family family, enum hook hook)
 {
-	if (reason == REASON_REJECTED_NO_DESTINATION)
-		return hand_over_to(HANDLER_REJECT);
-	count_reason(reason);
-	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-}
-
-/* Translates a packet of a known connection, and turns it round if it goes back to where it came from. */
-static __always_inline int forward(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
-				   struct connection *connection, const struct flow *flow, enum family family)
-{
-	__u8 flags = connection->flags;
-
-	if (advance_connection(connection, packet, flow))
-		return TC_ACT_UNSPEC;
-	if (translate(skb, cursor, packet, connection, flow, family)) {
-		count_reason(REASON_DROPPED_REWRITE_FAILED);
-		return TC_ACT_SHOT;
-	}
-	if (!(flags & CONNECTION_HAIRPIN))
-		return TC_ACT_UNSPEC;
-	if (swap_link_addresses(skb))
-		return TC_ACT_SHOT;
-	return bpf_redirect(skb->ifindex, 0);
-}
-
-static __always_inline int hand_over_icmp(enum hook hook)
-{
-	return hand_over_to(hook == HOOK_INGRESS ? HANDLER_ICMP_INGRESS : HANDLER_ICMP_EGRESS);
+	if (reason == REASON_PASSED_FRAGMENT || (family == FAMILY_IPV6 && is_extension(protocol)))
+		return hand_over_to(hook == HOOK_INGRESS ? HANDLER_EXTENDED_INGRESS : HANDLER_EXTENDED_EGRESS);
+	return is_icmp(protocol, family) ? hand_over_icmp(hook) : TC_ACT_UNSPEC;
 }
 
 /* `family` and `hook` are constants: each pair is a straight path of its own, short enough for the instruction cache.
@@ -59,26 +34,16 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	struct flow flow;
 
 	reason = parse_skb(skb, &cursor, &packet, family, hook);
-	if (reason == REASON_PASSED_NOT_OURS)
-		return is_icmp(packet.tuple.protocol, family) ? hand_over_icmp(hook) : TC_ACT_UNSPEC;
+	if (reason == REASON_PASSED_NOT_OURS || reason == REASON_PASSED_FRAGMENT)
+		return hand_over_rest(packet.tuple.protocol, reason, family, hook);
 	if (reason != REASON_TRANSLATED)
 		return verdict_of(reason);
-
-	connection = known_connection(&packet, &flow, &reason);
-	if (reason != REASON_TRANSLATED)
+	connection = connection_for(skb, &packet, &flow, hook, &reason);
+	if (connection)
+		return forward(skb, &cursor, &packet, connection, &flow, family);
+	if (reason != REASON_PASSED_NOT_OURS)
 		return verdict_of(reason);
-	if (!connection) {
-		if (hook == HOOK_EGRESS || is_for_another_host(skb))
-			return TC_ACT_UNSPEC;
-		connection = new_connection(&packet, &flow, &reason);
-		if (reason == REASON_PASSED_NOT_OURS)
-			return is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;
-		if (reason != REASON_TRANSLATED)
-			return verdict_of(reason);
-		if (!connection)
-			return TC_ACT_UNSPEC;
-	}
-	return forward(skb, &cursor, &packet, connection, &flow, family);
+	return hook == HOOK_INGRESS && is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;
 }
 
 static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)

@@ -213,6 +213,8 @@ enum handler {
 	HANDLER_ICMP_INGRESS,
 	HANDLER_ICMP_EGRESS,
 	HANDLER_LAST_HOP,
+	HANDLER_EXTENDED_INGRESS,
+	HANDLER_EXTENDED_EGRESS,
 	HANDLER_COUNT,
 };
 
@@ -231,6 +233,24 @@ enum flow_table {
 struct flow_bucket {
 	__u64 overflowed; /* how many more of them are in its substitute, for want of room */
 	__u64 slots[FLOW_BUCKET_SLOTS];
+};
+
+/* The datagram that a fragment is of, where it is met. */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__be32 id;
+	__u8 protocol; /* 0 for IPv6 */
+	__u8 family;
+	__u8 hook;
+	__u8 padding;
+};
+
+struct fragmented_datagram {
+	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds */
+	struct flow flow;
+	__u32 covered; /* bytes that have come without a gap, from the first on */
+	__u8 padding[4];
 };
 
 /* The bits of virtual_addresses and destination_addresses: a hash of so many bits says which one is an address's. */
@@ -300,6 +320,9 @@ enum reason {
 	REASON_DROPPED_PORTS_EXHAUSTED,
 	REASON_DROPPED_REWRITE_FAILED,
 	REASON_DROPPED_HANDLER_MISSING,
+	REASON_DROPPED_FRAGMENT_ORPHAN,
+	REASON_DROPPED_FRAGMENT_OVERLAP,
+	REASON_DROPPED_FRAGMENT_MALFORMED,
 	REASON_DISPLACED_HALF_OPEN,
 	REASON_EXPIRED,
 	REASON_COUNT,
@@ -344,6 +367,8 @@ _Static_assert(sizeof(struct connection) == 64, "one cache line a packet");
 _Static_assert(sizeof(struct flow) == 8, "as large as a slot");
 _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line a look-up");
 _Static_assert(sizeof(struct hosted_address) == 20, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct fragment_key) == 40, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct fragmented_datagram) == 24, "a map's value has no hidden padding");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
 _Static_assert(sizeof(struct xdp_device) == 16, "the layout user space writes");

@@ -29,17 +29,15 @@ static __always_inline int is_hosted(const struct address *address, enum family 
  * Whether a packet that was sent to a virtual address may be answered in its name: where it enters the node, or where
  * one of a process of the host would leave it.
  */
-static __always_inline int may_answer(const struct __sk_buff *skb, const struct ip_header *ip, enum family family)
+static __always_inline int may_answer(const struct __sk_buff *skb, const struct tuple *tuple)
 {
-	struct tuple tuple = { .source = ip->source, .destination = ip->destination, .family = family };
-
-	return !is_for_another_host(skb) && is_possible_client(&tuple) && is_hosted(&ip->destination, family);
+	return !is_for_another_host(skb) && is_possible_client(tuple) && is_hosted(&tuple->destination, tuple->family);
 }
 
 /* Of ICMP messages only echo requests come in fragments, so a later fragment is one's. */
 static __always_inline int is_echo_request(const struct icmp_packet *packet, enum family family)
 {
-	if (packet->ip.is_later_fragment)
+	if (packet->ip.fragment.is_later)
 		return 1;
 	return packet->icmp.type == (family == FAMILY_IPV4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) &&
 	       !packet->icmp.code;
@@ -83,7 +81,7 @@ static __always_inline enum reason answer_echo(struct __sk_buff *skb, const stru
 	__u32 unused;
 
 	if (write_addresses(skb, ETH_HLEN, family, ip, &ip->destination, &ip->source, &unused) ||
-	    write_hop_limit(skb, ip, family) || (!ip->is_later_fragment && write_echo_reply(skb, packet, family)) ||
+	    write_hop_limit(skb, ip, family) || (!ip->fragment.is_later && write_echo_reply(skb, packet, family)) ||
 	    swap_link_addresses(skb))
 		return REASON_DROPPED_REWRITE_FAILED;
 	return REASON_ANSWERED_ECHO;

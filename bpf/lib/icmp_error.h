@@ -33,7 +33,7 @@ static __always_inline int read_icmp(struct __sk_buff *skb, enum family family, 
 	if (read_ip(skb, ETH_HLEN, family, &packet->ip) || !is_icmp(packet->ip.protocol, family) ||
 	    packet->ip.end > skb->len)
 		return 0;
-	return packet->ip.is_later_fragment ||
+	return packet->ip.fragment.is_later ||
 	       !bpf_skb_load_bytes(skb, packet->ip.transport, &packet->icmp, sizeof(packet->icmp));
 }
 
@@ -42,8 +42,8 @@ static __always_inline int read_quote(struct __sk_buff *skb, enum family family,
 {
 	struct ip_header *quoted = &packet->quoted;
 
-	if (packet->ip.is_fragment || read_ip(skb, packet->ip.transport + sizeof(packet->icmp), family, quoted) ||
-	    quoted->is_later_fragment)
+	if (packet->ip.fragment.is_fragment ||
+	    read_ip(skb, packet->ip.transport + sizeof(packet->icmp), family, quoted) || quoted->fragment.is_later)
 		return 0;
 	if (quoted->protocol != IPPROTO_TCP && quoted->protocol != IPPROTO_UDP && quoted->protocol != IPPROTO_SCTP)
 		return 0;

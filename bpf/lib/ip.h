@@ -16,28 +16,56 @@
 #include "checksum.h"
 #include "parse.h"
 
-#define IPV4_LATER_FRAGMENT_MASK 0x1fff /* an offset */
-#define IPV6_LATER_FRAGMENT_MASK 0xfff8
+#define IPV4_OFFSET_MASK 0x1fff /* in units of 8 bytes */
+#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV6_OFFSET_MASK 0xfff8 /* in bytes */
+#define IPV6_MORE_FRAGMENTS 0x0001
+#define FRAGMENT_UNIT 8
 /* More of them in a row than any sender has reason for (RFC 8200, 4.1). */
 #define EXTENSION_HEADERS_MAX 5
 
 /* net.ipv4.ip_default_ttl */
 #define HOP_LIMIT 64
 
+/* What a fragment brings of its datagram. */
+struct fragment {
+	__be32 id;
+	__u32 begin;
+	__u32 end;
+	__u8 is_fragment;
+	__u8 is_later;
+	__u8 is_last;
+	__u8 padding;
+};
+
 struct ip_header {
 	struct address source;
 	struct address destination;
 	__u32 transport; /* offset of what is behind the header and its extensions */
 	__u32 end;       /* offset behind the packet, as the header says */
+	struct fragment fragment;
 	__u8 protocol;
 	__u8 hop_limit;
-	__u8 is_fragment;
-	__u8 is_later_fragment;
+	__u8 padding[2];
 };
+
+/* @param begin bytes of the datagram before it, @param at offset of what it brings */
+static __always_inline void set_fragment(struct ip_header *header, __be32 id, __u32 begin, int has_more, __u32 at)
+{
+	header->fragment = (struct fragment){
+		.id = id,
+		.begin = begin,
+		.end = begin + header->end - at,
+		.is_fragment = begin || has_more,
+		.is_later = begin != 0,
+		.is_last = !has_more,
+	};
+}
 
 static __always_inline int read_ipv4(struct __sk_buff *skb, __u32 offset, struct ip_header *header)
 {
 	struct iphdr ip;
+	__u16 fragment;
 
 	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return -1;
@@ -48,19 +76,34 @@ static __always_inline int read_ipv4(struct __sk_buff *skb, __u32 offset, struct
 		.end = offset + bpf_ntohs(ip.tot_len),
 		.protocol = ip.protocol,
 		.hop_limit = ip.ttl,
-		.is_fragment = (ip.frag_off & bpf_htons(IPV4_FRAGMENT_MASK)) != 0,
-		.is_later_fragment = (ip.frag_off & bpf_htons(IPV4_LATER_FRAGMENT_MASK)) != 0,
 	};
+	fragment = bpf_ntohs(ip.frag_off);
+	set_fragment(header, ip.id, (fragment & IPV4_OFFSET_MASK) * FRAGMENT_UNIT, fragment & IPV4_MORE_FRAGMENTS,
+		     header->transport);
 	return 0;
+}
+
+static __always_inline int is_extension(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_FRAGMENT ||
+	       protocol == IPPROTO_DSTOPTS;
 }
 
 /* What RFC 8200 lets stand between the header and the transport. */
 struct extension {
 	__u8 next;
 	__u8 length; /* in units of 8 bytes, without the first; of a fragment header reserved */
-	__be16 fragment;
+	union {
+		__be16 fragment;
+		struct {
+			__u8 type;
+			__u8 segments_left;
+		} routing;
+	};
+	__be32 fragment_id;
 };
 
+/* AH, ESP and whatever is unknown end the walk, as does a routing header by which the packet is to go on elsewhere. */
 static __always_inline int read_ipv6(struct __sk_buff *skb, __u32 offset, struct ip_header *header)
 {
 	struct extension extension;
@@ -77,21 +120,26 @@ static __always_inline int read_ipv6(struct __sk_buff *skb, __u32 offset, struct
 	};
 	__builtin_memcpy(&header->source, &ip.saddr, sizeof(header->source));
 	__builtin_memcpy(&header->destination, &ip.daddr, sizeof(header->destination));
-	for (i = 0; i < EXTENSION_HEADERS_MAX; i++) {
-		int is_fragment = header->protocol == IPPROTO_FRAGMENT;
-
-		if (!is_fragment && header->protocol != IPPROTO_HOPOPTS && header->protocol != IPPROTO_ROUTING &&
-		    header->protocol != IPPROTO_DSTOPTS)
+	for (i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
+		if (!is_extension(header->protocol))
 			return 0;
 		if (bpf_skb_load_bytes(skb, header->transport, &extension, sizeof(extension)))
 			return -1;
-		if (is_fragment) {
-			header->is_fragment = 1;
-			header->is_later_fragment = (extension.fragment & bpf_htons(IPV6_LATER_FRAGMENT_MASK)) != 0;
+		if (header->protocol == IPPROTO_ROUTING && extension.routing.segments_left)
+			return 0;
+		if (header->protocol == IPPROTO_FRAGMENT) {
+			__u16 fragment = bpf_ntohs(extension.fragment);
+
+			if (header->fragment.is_fragment)
+				return -1;
+			header->transport += sizeof(extension);
+			set_fragment(header, extension.fragment_id, fragment & IPV6_OFFSET_MASK,
+				     fragment & IPV6_MORE_FRAGMENTS, header->transport);
+		} else {
+			header->transport += sizeof(extension) * (extension.length + 1);
 		}
-		header->transport += is_fragment ? 8 : 8 * (extension.length + 1);
 		header->protocol = extension.next;
-		if (header->is_later_fragment)
+		if (header->fragment.is_later)
 			return 0;
 	}
 	return -1;

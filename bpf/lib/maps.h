@@ -137,6 +137,18 @@ struct {
 	__type(value, struct flow_bucket);
 } flows SEC(".maps");
 
+/*
+ * Datagrams of which a first fragment has come, written by programs. Full: the one that was longest without a fragment
+ * is forgotten, and what is still to come of it lost. A flood of first fragments costs others their datagrams in
+ * flight; packets in one piece never come here.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fragment_key);
+	__type(value, struct fragmented_datagram);
+} fragments SEC(".maps");
+
 /* Connections of the host's unconnected sockets, two entries each. Full: the datagram is refused and counted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -273,14 +273,6 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         assertPacket(outcome.packet, request);
       });
     }
-
-    test(`${wayIn} v4 udp: a fragment → untouched and counted`, () => {
-      using plane = new TestPlane({ wayIn });
-      plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
-      const request = { ...query, fragment: 0x2000 };
-      assertPacket(plane.ingress(buildPacket(request)).packet, request);
-      assert.equal(plane.reason('passed_fragment'), 1n);
-    });
   });
 }
 

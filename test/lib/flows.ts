@@ -123,24 +123,36 @@ export class FlowLab implements AsyncDisposable {
     return found;
   }
 
-  async ask(client: Client, way: Way, address: string, port: number, timeoutMs = 2000): Promise<Answer> {
+  /** @param size bytes of a datagram and of its answer */
+  async ask(
+    client: Client,
+    way: Way,
+    address: string,
+    port: number,
+    timeoutMs = 2000,
+    size = 64,
+  ): Promise<Answer> {
     const request = { address, port, timeoutMs };
     const [answer] =
-      way === 'tcp' ? await client.tcp(request) : await client.udp({ ...request, connected: true });
+      way === 'tcp' ? await client.tcp(request) : await client.udp({ ...request, connected: true, size });
     assert.ok(answer);
     return answer;
   }
 
   /** One request of every class; each has to be answered by its server. */
-  async check(agent: NodeAgent, family: FamilyName): Promise<readonly Flow[]> {
+  async check(
+    agent: NodeAgent,
+    family: FamilyName,
+    { only = ways, size = 64 }: { readonly only?: readonly Way[]; readonly size?: number } = {},
+  ): Promise<readonly Flow[]> {
     const flows: Flow[] = [];
     await using host = await Client.start(agent.host);
     for (const { from, to, server, nodes } of flowClasses) {
       const client = from === 'host' ? host : this.client(from);
       const [address, port] =
         to === 'node port' ? [agent.node.addresses[family], nodePort] : [to[family], to.port];
-      for (const way of ways) {
-        const answer = await this.ask(client, way, address, port);
+      for (const way of only) {
+        const answer = await this.ask(client, way, address, port, 2000, size);
         const title = `${way} from ${from} to ${address}:${port}`;
         assert.ok(answer.outcome === 'reply', `${title}: ${answer.outcome}`);
         assert.equal(answer.server, server, title);

@@ -139,9 +139,8 @@ export class HostilePackets {
         if (frame.length >= at + 6)
           frame.writeUInt16BE(this.#length(frame.length - at), at + (random.once(2) ? 2 : 4));
         return frame;
-      case 4: // a fragment
-        if (frame.length >= at + 8) frame.writeUInt16BE(random.below(65536), at + 6);
-        return frame;
+      case 4: // a fragment, or IPv6 with an extension header
+        return this.#extended(frame);
       case 5: // another protocol
         if (frame.length >= at + 10) frame[at + (random.once(2) ? 9 : 6)] = random.pick(otherProtocols);
         return frame;
@@ -151,6 +150,37 @@ export class HostilePackets {
         frame[random.below(frame.length)] = random.below(256);
         return frame;
     }
+  }
+
+  /** First fragments and later ones at a few places, of few datagrams, so that they meet. */
+  #extended(frame: Buffer): Buffer {
+    const random = this.#random;
+    const at = ethernetLength;
+    const offset = random.once(3) ? random.below(8192) : random.pick([0, 0, 1, 2, 4]);
+    const more = random.below(2);
+    if (frame.length >= at + 20 && frame[12] === 8) {
+      frame.writeUInt16BE(random.below(4), at + 4);
+      frame.writeUInt16BE((more << 13) | offset, at + 6);
+      const headerLength = ((frame[at] ?? 0) & 15) * 4;
+      const length = frame.readUInt16BE(at + 2);
+      if (more && length > headerLength) {
+        frame.writeUInt16BE(headerLength + ((length - headerLength) & ~7), at + 2);
+      }
+      return frame;
+    }
+    if (frame.length < at + 40) return frame;
+    const header = Buffer.alloc(8 * (1 + random.below(2)));
+    const number = random.pick([0, 43, 44, 44, 44, 60]);
+    header[0] = frame[at + 6] ?? 0;
+    header[1] = number === 44 ? 0 : header.length / 8 - 1;
+    if (number === 44) {
+      header.writeUInt16BE((offset << 3) | more, 2);
+      header.writeUInt32BE(random.below(4), 4);
+    } else header[3] = random.once(4) ? 1 : 0;
+    frame[at + 6] = number;
+    const length = frame.readUInt16BE(at + 4) & (more ? ~7 : ~0);
+    frame.writeUInt16BE((length + header.length) & 0xffff, at + 4);
+    return Buffer.concat([frame.subarray(0, at + 40), header, frame.subarray(at + 40)]);
   }
 
   #damageTransport(frame: Buffer): Buffer {

@@ -20,6 +20,7 @@ const entriesOf = {
   cold_connections: (sizes) => sizes.connections,
   free_connections: (sizes) => sizes.connections,
   flows: (sizes) => flowBuckets(sizes.connections),
+  fragments: () => 0,
   sockets: (sizes) => sizes.connections,
   half_open: (sizes) => sizes.halfOpen,
   hosted_addresses: (sizes) => sizes.services,

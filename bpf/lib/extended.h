@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Packets whose transport header is not right behind a plain IP header: IPv6 extension headers, fragments. */
+#ifndef BPVS_EXTENDED_H
+#define BPVS_EXTENDED_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include "echo.h"
+#include "forward.h"
+#include "fragment.h"
+#include "ip.h"
+#include "skb.h"
+
+/* Where a transport header may begin at most: behind Ethernet, IPv6 and extension headers of sizes that nobody has. */
+#define TRANSPORT_OFFSET_MAX 2047
+#define TRANSPORT_HEADER_MAX 60
+
+/*
+ * Reads the headers up to the one that says what the packet carries. A packet that is too long for its length field, by
+ * segmentation offload (RFC 2675), is as long as its buffer.
+ */
+static __always_inline int read_extended(struct __sk_buff *skb, struct ip_header *ip, enum family family)
+{
+	/* What a failed read would leave undefined the compiler may spill, and the verifier refuse. */
+	*ip = (struct ip_header){};
+	if (read_ip(skb, ETH_HLEN, family, ip))
+		return -1;
+	if (family == FAMILY_IPV6 && ip->end == ETH_HLEN + sizeof(struct ipv6hdr) && !ip->fragment.is_fragment)
+		ip->end = skb->len;
+	return ip->end > skb->len || ip->end < ip->transport ? -1 : 0;
+}
+
+/* As parse_skb, behind all headers. The length that a UDP header says is that of all fragments. */
+static __always_inline enum reason parse_extended(struct __sk_buff *skb, const struct ip_header *ip,
+						  struct cursor *cursor, struct packet *packet)
+{
+	__u32 transport = ip->transport, headers = transport + TRANSPORT_HEADER_MAX;
+	int is_cut_udp = ip->fragment.is_fragment && ip->protocol == IPPROTO_UDP;
+
+	if (transport > TRANSPORT_OFFSET_MAX || bpf_skb_pull_data(skb, headers < skb->len ? headers : skb->len))
+		return REASON_PASSED_MALFORMED;
+	if (is_cut_udp && ip->end - transport < sizeof(struct udphdr)) /* the rest would be padding */
+		return REASON_PASSED_MALFORMED;
+	packet->tuple.source = ip->source;
+	packet->tuple.destination = ip->destination;
+	packet->tuple.protocol = ip->protocol;
+	packet->length = ip->end - ETH_HLEN;
+	cursor->start = (void *)(long)skb->data;
+	cursor->end = (void *)(long)skb->data_end;
+	cursor->payload = is_cut_udp ? DATAGRAM_MAX : ip->end - transport;
+	barrier_var(transport);
+	if (transport > TRANSPORT_OFFSET_MAX)
+		return REASON_PASSED_MALFORMED;
+	cursor->at = cursor->start + transport;
+	return parse_transport(cursor, packet);
+}
+
+/* Any packet's tuple, wherever its transport header is. @return as parse_skb */
+static __noinline enum reason parse_any(struct __sk_buff *skb, struct packet *packet, struct cursor *cursor)
+{
+	struct ip_header ip;
+
+	if (read_extended(skb, &ip, packet->tuple.family))
+		return REASON_PASSED_MALFORMED;
+	return parse_extended(skb, &ip, cursor, packet);
+}
+
+/*
+ * A fragment that cannot be told from one of the stack's datagrams is the stack's; but where the target is an address
+ * of virtual services alone, nobody else wants it.
+ */
+static __always_inline int refuse_fragment(struct __sk_buff *skb, const struct ip_header *ip, enum reason reason,
+					   enum family family, enum hook hook)
+{
+	if (hook == HOOK_EGRESS || is_for_another_host(skb) || !is_hosted(&ip->destination, family))
+		reason = REASON_PASSED_FRAGMENT;
+	return verdict_of(reason);
+}
+
+static __always_inline int handle_later_fragment(struct __sk_buff *skb, const struct ip_header *ip, enum family family,
+						 enum hook hook)
+{
+	enum reason reason;
+	__u8 flags = 0;
+
+	reason = follow_fragment(skb, ip, family, hook, &flags);
+	if (reason == REASON_TRANSLATED)
+		return send_on(skb, flags);
+	if (reason != REASON_PASSED_FRAGMENT)
+		return verdict_of(reason);
+	if (!is_balanced(ip->protocol) && !is_extension(ip->protocol))
+		return TC_ACT_UNSPEC;
+	return refuse_fragment(skb, ip, REASON_DROPPED_FRAGMENT_ORPHAN, family, hook);
+}
+
+/*
+ * Reads a packet, and finishes what does not lead to a connection by its own headers. A function of its own, whose
+ * stack is free again when the connection is looked for.
+ * @param packet with family and hook
+ * @return whether the packet leads to a connection; *verdict otherwise
+ */
+static __noinline int begin_extended(struct __sk_buff *skb, struct packet *packet, struct cursor *cursor,
+				     struct fragment *fragment, int *verdict)
+{
+	enum family family = packet->tuple.family;
+	enum hook hook = packet->tuple.hook;
+	struct ip_header ip;
+	enum reason reason;
+
+	*verdict = TC_ACT_UNSPEC;
+	if (read_extended(skb, &ip, family)) {
+		*verdict = verdict_of(REASON_PASSED_MALFORMED);
+		return 0;
+	}
+	*fragment = ip.fragment;
+	if (is_icmp(ip.protocol, family)) {
+		*verdict = hand_over_icmp(hook);
+		return 0;
+	}
+	if (fragment->is_later) {
+		*verdict = handle_later_fragment(skb, &ip, family, hook);
+		return 0;
+	}
+	if (!is_balanced(ip.protocol))
+		return 0;
+	reason = parse_extended(skb, &ip, cursor, packet);
+	if (fragment->is_fragment && (reason != REASON_TRANSLATED || is_malformed(fragment))) {
+		*verdict = refuse_fragment(skb, &ip, REASON_DROPPED_FRAGMENT_MALFORMED, family, hook);
+		return 0;
+	}
+	if (reason == REASON_TRANSLATED)
+		return 1;
+	*verdict = verdict_of(reason);
+	return 0;
+}
+
+/* The CRC of SCTP takes in how many bytes follow what changes: a first fragment does not know that. */
+static __always_inline int is_crc_unknown(const struct packet *packet, const struct fragment *fragment,
+					  const struct connection *connection)
+{
+	return fragment->is_fragment && packet->tuple.protocol == IPPROTO_SCTP &&
+	       (connection->client_port != connection->source_port ||
+		connection->virtual_port != connection->destination_port);
+}
+
+static __always_inline int handle_extended(struct __sk_buff *skb, enum family family, enum hook hook)
+{
+	struct packet packet = { .tuple.family = family, .tuple.hook = hook };
+	struct connection *connection;
+	struct fragment fragment;
+	struct cursor cursor;
+	enum reason reason;
+	struct flow flow;
+	int verdict;
+
+	if (!begin_extended(skb, &packet, &cursor, &fragment, &verdict))
+		return verdict;
+	connection = connection_for(skb, &packet, &flow, hook, &reason);
+	if (!connection && reason == REASON_PASSED_NOT_OURS)
+		return TC_ACT_UNSPEC;
+	if (connection && is_crc_unknown(&packet, &fragment, connection)) {
+		reason = REASON_DROPPED_REWRITE_FAILED;
+		connection = NULL;
+	}
+	if (fragment.is_fragment)
+		remember_fragment(&packet.tuple, &fragment, connection ? &flow : NULL);
+	return connection ? forward(skb, &cursor, &packet, connection, &flow, family) : verdict_of(reason);
+}
+
+#endif
