@@ -7,6 +7,7 @@ import { podFive, podFour, podOne, serviceDns, serviceWeb } from '../lib/cast.ts
 import {
   assertPacket,
   buildPacket,
+  join,
   macClient,
   macNode,
   type PacketDescription,
@@ -211,6 +212,36 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     });
   }
 
+  for (const [name, offsetAndMore] of [
+    ['the first', 0x0001],
+    ['a middle', 0x05a9],
+    ['the last', 0x0b50],
+  ] as const) {
+    test(`v6 icmp: ${name} fragment of an echo request → that fragment of the reply`, () => {
+      using plane = new TestPlane();
+      plane.serve('tcp', '[fd00:10:96::80]:80', []);
+      const request: PacketDescription = {
+        source: podOne.v6,
+        destination: serviceWeb.v6,
+        protocol: 'icmp',
+        icmp: { type: 128, code: 0, rest: 0x1234_0001 },
+      };
+      const isFirst = offsetAndMore === 0x0001;
+      const wanted: PacketDescription = {
+        ...request,
+        source: request.destination,
+        destination: request.source,
+        icmp: { type: isFirst ? 129 : 128, code: 0, rest: 0x1234_0001 },
+        sourceMac: macNode,
+        destinationMac: macClient,
+      };
+      const header = Uint8Array.of(58, 0, offsetAndMore >> 8, offsetAndMore & 0xff, 0, 0, 0, 1);
+      const outcome = plane.ingress(withFragmentHeader(buildPacket(request), header));
+      assert.equal(outcome.verdict, 'redirect');
+      assert.deepEqual([...outcome.packet], [...withFragmentHeader(buildPacket(wanted), header)]);
+    });
+  }
+
   test('a process that takes over answers for the services that are there, and no longer for others', () => {
     const { programs } = TestPlane.reuse().plane;
     const { maps } = programs;
@@ -225,3 +256,10 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     assert.equal(hosted(), 1);
   });
 });
+
+function withFragmentHeader(frame: Uint8Array, header: Uint8Array): Uint8Array {
+  const longer = join(frame.subarray(0, 54), header, frame.subarray(54));
+  longer[20] = 44;
+  longer[19] = (longer[19] ?? 0) + header.length;
+  return longer;
+}
