@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SCTP servers and clients on machines of the lab, over a stack in user space: the kernel may have none.
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,12 @@ export function missingForSctp(): string | undefined {
   return existsSync('/usr/include/usrsctp.h')
     ? undefined
     : 'SCTP ends need libusrsctp (Debian package libusrsctp-dev)';
+}
+
+/** The same for sockets of the kernel; looking for them loads its module. */
+export function missingForKernelSctp(): string | undefined {
+  const program = 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)';
+  return spawnSync('python3', ['-c', program]).status === 0 ? undefined : 'this kernel has no SCTP sockets';
 }
 
 /** Compiles the program of both ends into a folder. @returns its path */
