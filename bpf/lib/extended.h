@@ -36,8 +36,11 @@ static __always_inline int read_extended(struct __sk_buff *skb, struct ip_header
 static __always_inline enum reason parse_extended(struct __sk_buff *skb, const struct ip_header *ip,
 						  struct cursor *cursor, struct packet *packet)
 {
-	__u32 transport = ip->transport, headers = transport + TRANSPORT_HEADER_MAX;
+	int is_sctp = ip->protocol == IPPROTO_SCTP; /* whose chunks must not be pulled in, see parse_chunks */
+	__u32 transport = ip->transport;
+	__u32 headers = transport + (is_sctp ? sizeof(struct sctp_header) : TRANSPORT_HEADER_MAX);
 	int is_cut_udp = ip->fragment.is_fragment && ip->protocol == IPPROTO_UDP;
+	enum reason reason;
 
 	if (transport > TRANSPORT_OFFSET_MAX || bpf_skb_pull_data(skb, headers < skb->len ? headers : skb->len))
 		return REASON_PASSED_MALFORMED;
@@ -54,7 +57,8 @@ static __always_inline enum reason parse_extended(struct __sk_buff *skb, const s
 	if (transport > TRANSPORT_OFFSET_MAX)
 		return REASON_PASSED_MALFORMED;
 	cursor->at = cursor->start + transport;
-	return parse_transport(cursor, packet);
+	reason = parse_transport(cursor, packet);
+	return is_sctp && reason == REASON_TRANSLATED ? parse_chunks(skb, 0, packet) : reason;
 }
 
 /* Any packet's tuple, wherever its transport header is. @return as parse_skb */

@@ -2,6 +2,7 @@
 // What is particular to SCTP: its chunks, its states, its checksum.
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { extension, withExtensions } from '../lib/fragments.ts';
 import { buildPacket, type PacketDescription } from '../lib/packet.ts';
 import { missingForBpf, TestPlane } from '../lib/plane.ts';
 import { Random } from '../lib/random.ts';
@@ -117,6 +118,24 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
     const outcome = plane.ingress(frame);
     assert.deepEqual([outcome.verdict, Buffer.from(outcome.packet)], ['pass', frame]);
     assert.equal(plane.reason('passed_malformed'), 1n);
+  });
+
+  test('v6 sctp: an INIT behind an extension header → translated, the header stays', () => {
+    using plane = new TestPlane();
+    plane.serve('sctp', '[fd00:10:96::10]:80', ['[fd00:10:244:2::20]:8080']);
+    const request: PacketDescription = {
+      ...sctp,
+      source: 'fd00:10:244:1::10',
+      sourcePort: 40000,
+      destination: 'fd00:10:96::10',
+      destinationPort: 80,
+      flags: 'INIT',
+    };
+    const options = { number: extension.hopByHop, bytes: Uint8Array.of(0, 0, 1, 4, 0, 0, 0, 0) };
+    const extended = (packet: PacketDescription) => withExtensions(buildPacket(packet), options);
+    const { packet } = plane.ingress(extended(request));
+    const wanted = { ...request, destination: 'fd00:10:244:2::20', destinationPort: 8080 };
+    assert.deepEqual(Buffer.from(packet), Buffer.from(extended(wanted)));
   });
 
   test('v4 sctp: an INIT that names more addresses of its sender → they stay as they are', () => {
