@@ -11,6 +11,8 @@ struct abi {
 	struct estimate estimate;
 	struct connection connection;
 	struct addresses6 addresses6;
+	struct uplink uplink;
+	struct next_hop next_hop;
 	struct flow flow;
 	struct flow_bucket flow_bucket;
 	struct fragment_key fragment_key;

@@ -34,7 +34,7 @@ int handle_reject(struct __sk_buff *skb)
 
 	if (parse_any(skb, &packet, &cursor) != REASON_TRANSLATED)
 		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
-	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION), 0);
+	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION, 0), 0);
 }
 
 /*
@@ -51,24 +51,52 @@ int handle_last_hop(struct __sk_buff *skb)
 	if (parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS) != REASON_TRANSLATED || !may_open(&packet) ||
 	    !may_answer(skb, &packet.tuple))
 		return TC_ACT_UNSPEC;
-	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE), 0);
+	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE, 0), 0);
+}
+
+/* A packet that is not sent on to another node, as a router between would not (RFC 1812, 5.2.7 and 5.3.1). */
+static __always_inline int handle_undeliverable(struct __sk_buff *skb, enum reason why, __u32 mtu)
+{
+	enum family family = family_of_skb(skb);
+	struct packet packet = {};
+	struct cursor cursor;
+
+	if (parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS) != REASON_TRANSLATED)
+		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
+	return answer(skb, reject(skb, &packet, why, mtu), 0);
+}
+
+SEC("tc")
+int handle_time_exceeded(struct __sk_buff *skb)
+{
+	return handle_undeliverable(skb, REASON_REJECTED_TIME_EXCEEDED, 0);
+}
+
+/* skb->cb[0] is the MTU of the way on. */
+SEC("tc")
+int handle_too_big(struct __sk_buff *skb)
+{
+	return handle_undeliverable(skb, REASON_REJECTED_TOO_BIG, skb->cb[0]);
 }
 
 static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packet *packet, enum family family,
 					enum hook hook)
 {
 	enum reason reason;
+	struct flow flow = {};
 	__u8 flags = 0;
 
 	if (!read_quote(skb, family, packet))
 		return TC_ACT_UNSPEC;
-	reason = translate_error(skb, packet, family, hook, &flags);
+	reason = translate_error(skb, packet, family, hook, &flow, &flags);
 	if (reason == REASON_PASSED_NOT_OURS)
 		return TC_ACT_UNSPEC;
 	if (reason != REASON_TRANSLATED) {
 		count_reason(reason);
 		return TC_ACT_SHOT;
 	}
+	if (flags & CONNECTION_OUTSIDE)
+		return leave_to_send(skb, &flow);
 	if (!(flags & CONNECTION_HAIRPIN))
 		return TC_ACT_UNSPEC;
 	return swap_link_addresses(skb) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
@@ -114,7 +142,7 @@ static __noinline int icmp_egress6(struct __sk_buff *skb)
 SEC("tc")
 int handle_icmp_ingress(struct __sk_buff *skb)
 {
-	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_ingress4(skb) : icmp_ingress6(skb);
+	return send_left(skb, family_of_skb(skb) == FAMILY_IPV4 ? icmp_ingress4(skb) : icmp_ingress6(skb));
 }
 
 SEC("tc")
@@ -123,10 +151,26 @@ int handle_icmp_egress(struct __sk_buff *skb)
 	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_egress4(skb) : icmp_egress6(skb);
 }
 
+/* Opens the connection of an extended packet that begins one at an uplink; the packet is then one of that connection.
+ */
+SEC("tc")
+int handle_uplink(struct __sk_buff *skb)
+{
+	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
+	struct cursor cursor;
+	enum reason reason;
+	struct flow flow;
+
+	reason = parse_any(skb, &packet, &cursor);
+	if (reason == REASON_TRANSLATED && open_connection_of_uplink(skb, &packet, &flow, &reason))
+		return conclude(skb, hand_over_to(HANDLER_EXTENDED_INGRESS));
+	return reason == REASON_PASSED_NOT_OURS ? TC_ACT_UNSPEC : conclude(skb, verdict_of(reason));
+}
+
 SEC("tc")
 int handle_extended_ingress(struct __sk_buff *skb)
 {
-	return conclude(skb, handle_extended(skb, family_of_skb(skb), HOOK_INGRESS));
+	return conclude(skb, send_left(skb, handle_extended(skb, family_of_skb(skb), HOOK_INGRESS)));
 }
 
 SEC("tc")

@@ -39,8 +39,10 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	if (reason != REASON_TRANSLATED)
 		return verdict_of(reason);
 	connection = connection_for(skb, &packet, &flow, hook, &reason);
-	if (connection)
+	if (connection && !(connection->flags & CONNECTION_OUTSIDE))
 		return forward(skb, &cursor, &packet, connection, &flow, family);
+	if (connection || reason == BEGINS_AT_UPLINK)
+		return hand_over_to(HANDLER_OUTSIDE);
 	if (reason != REASON_PASSED_NOT_OURS)
 		return verdict_of(reason);
 	return hook == HOOK_INGRESS && is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;

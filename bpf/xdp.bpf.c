@@ -13,6 +13,7 @@
 #include "lib/parse.h"
 #include "lib/stats.h"
 #include "lib/xdp_checksum.h"
+#include "lib/uplink.h"
 
 /* Headers without options or extensions, and where the transport header begins behind them. */
 static __always_inline __u32 plain_offset(enum family family)
@@ -85,10 +86,10 @@ static __always_inline int would_be_request(const struct connection *connection,
 	return has_address(&virtual_addresses, &key.address) && bpf_map_lookup_elem(&services, &key);
 }
 
-/* Hairpins go back out of a device that may not send what was received by XDP. */
+/* Hairpins, and what is sent on to another node, go out of a device that may not send what was received by XDP. */
 static __always_inline int is_for_tc(const struct connection *connection, const struct flow *flow, enum family family)
 {
-	return flow->direction != DIRECTION_REQUEST || connection->flags & CONNECTION_HAIRPIN ||
+	return flow->direction != DIRECTION_REQUEST || connection->flags & (CONNECTION_HAIRPIN | CONNECTION_OUTSIDE) ||
 	       would_be_request(connection, flow, family);
 }
 
@@ -120,7 +121,7 @@ static __always_inline int handle(struct xdp_md *frame, enum family family)
 	if (may_be_partial(&cursor, &packet) || !is_for_this_host(frame, &cursor))
 		return XDP_PASS;
 	connection = known_connection(&packet, &flow, &reason);
-	if (!connection && reason == REASON_TRANSLATED)
+	if (!connection && reason == REASON_TRANSLATED && !is_uplink(frame->ingress_ifindex))
 		connection = new_connection(&packet, &flow, &reason);
 	if (!connection || is_for_tc(connection, &flow, family) || advance_connection(connection, &packet, &flow))
 		return XDP_PASS;

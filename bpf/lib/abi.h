@@ -144,6 +144,8 @@ enum connection_flag {
 	CONNECTION_SOURCE_CHANGED = 1 << 2,
 	/* Its addresses are in addresses6. */
 	CONNECTION_IPV6 = 1 << 3,
+	/* Client and destination are both outside: both directions are met at ingress and sent straight out. */
+	CONNECTION_OUTSIDE = 1 << 4,
 };
 
 #define NEVER 0xffffffffffffffffULL
@@ -185,6 +187,24 @@ struct addresses6 {
 	struct address source;
 };
 
+/* A device that leads off this node, and the addresses of this node that packets have that leave there; zeros: none. */
+struct uplink {
+	struct address source4;
+	struct address source6;
+};
+
+/* Where packets of one direction of a connection with CONNECTION_OUTSIDE leave. */
+struct next_hop {
+	__u64 checked; /* when the route was looked up, as connection.expires; 0: never */
+	__u32 ifindex;
+	__u8 gateway_family;
+	__u8 has_link_addresses; /* the neighbour was known */
+	__u8 link_destination[6];
+	__u8 link_source[6];
+	__u8 padding[6];
+	struct address gateway;
+};
+
 /* The part of a connection that no packet needs. Same index as connections. */
 struct cold_connection {
 	/* Of its traffic, what its destination's statistics have already. */
@@ -215,6 +235,10 @@ enum handler {
 	HANDLER_LAST_HOP,
 	HANDLER_EXTENDED_INGRESS,
 	HANDLER_EXTENDED_EGRESS,
+	HANDLER_UPLINK,
+	HANDLER_OUTSIDE,
+	HANDLER_TIME_EXCEEDED,
+	HANDLER_TOO_BIG,
 	HANDLER_COUNT,
 };
 
@@ -311,6 +335,8 @@ enum reason {
 	REASON_ANSWERED_ECHO,
 	REASON_REJECTED_NO_SERVICE,
 	REASON_REJECTED_NO_DESTINATION,
+	REASON_REJECTED_TOO_BIG,
+	REASON_REJECTED_TIME_EXCEEDED,
 	REASON_DROPPED_NO_DESTINATION,
 	REASON_DROPPED_REJECT_RATE,
 	REASON_DROPPED_REJECT_FAILED,
@@ -318,6 +344,7 @@ enum reason {
 	REASON_DROPPED_TABLE_FULL,
 	REASON_DROPPED_BEING_OPENED,
 	REASON_DROPPED_PORTS_EXHAUSTED,
+	REASON_DROPPED_NO_ROUTE,
 	REASON_DROPPED_REWRITE_FAILED,
 	REASON_DROPPED_HANDLER_MISSING,
 	REASON_DROPPED_FRAGMENT_ORPHAN,

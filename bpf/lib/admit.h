@@ -109,22 +109,51 @@ static __always_inline enum reason join_connection(const struct packet *packet, 
 	return find_connection(&packet->tuple, flow) ? REASON_TRANSLATED : REASON_DROPPED_BEING_OPENED;
 }
 
+/* The destination sees an address of this node as its client, so that it answers here. */
+static __always_inline void change_source(struct connection *connection, const struct flow *flow,
+					  const struct address *source)
+{
+	__u32 index = flow->connection, request = 2 * index, reply = request + 1;
+	struct addresses6 *addresses = bpf_map_lookup_elem(&addresses6, &index);
+	struct next_hop *hop;
+
+	if (!(connection->flags & CONNECTION_IPV6))
+		connection->source = source->words[0];
+	else if (addresses)
+		addresses->source = *source;
+	connection->flags |= CONNECTION_OUTSIDE | CONNECTION_SOURCE_CHANGED;
+	hop = bpf_map_lookup_elem(&next_hops, &request);
+	if (hop)
+		hop->checked = 0;
+	hop = bpf_map_lookup_elem(&next_hops, &reply);
+	if (hop)
+		hop->checked = 0;
+}
+
 /*
- * Opens the connection of a client's first packet to a destination that a scheduler chose.
+ * Opens the connection of a client's first packet to a destination that a scheduler chose. Not static, as below.
+ * @param source this node's address that the destination is to see; NULL where that is the client
  * @return REASON_TRANSLATED with *admission set to the request, or why not; then nothing is left behind
  */
-static __noinline enum reason open_connection(const struct packet *packet, __u32 destination_index,
-					      struct admission *admission)
+__noinline int open_connection(const struct packet *packet, __u32 destination_index, const struct address *source,
+			       struct admission *admission)
 {
-	struct flow *flow = &admission->flow;
-	struct connection *connection = fill_entry(packet, destination_index, flow);
+	struct connection *connection;
 	enum insertion insertion;
 	struct tuple tuple;
 	enum reason reason;
+	struct flow *flow;
 
+	if (!packet || !admission)
+		return REASON_PASSED_NOT_OURS;
+	flow = &admission->flow;
+	connection = fill_entry(packet, destination_index, flow);
 	if (!connection)
 		return REASON_DROPPED_TABLE_FULL;
-	turn_hairpin(connection, flow->connection);
+	if (source)
+		change_source(connection, flow, source);
+	else
+		turn_hairpin(connection, flow->connection);
 	flow->direction = DIRECTION_REPLY;
 	reason = insert_reply(connection, flow);
 	if (reason != REASON_TRANSLATED) {
@@ -146,28 +175,25 @@ static __noinline enum reason open_connection(const struct packet *packet, __u32
 }
 
 /*
- * Finds the service of a packet that belongs to no connection and opens one. Not static, so that the verifier checks it
- * once by itself, not anew for every way that leads here.
- * @return REASON_TRANSLATED with *admission set; why the packet is passed, rejected or dropped otherwise
+ * Finds the service of a packet that belongs to no connection, and a destination. Not static, so that the verifier
+ * checks it once by itself, not anew for every way that leads here.
+ * @return REASON_TRANSLATED with *destination set; why the packet is passed, rejected or dropped otherwise
  */
-__noinline enum reason admit(const struct packet *packet, struct admission *admission)
+__noinline int admit(const struct packet *packet, __u32 *destination)
 {
 	struct choice choice = {};
 	struct service *service;
 	enum reason reason;
-	__u32 destination;
 
-	if (!packet || !admission)
+	if (!packet || !destination)
 		return REASON_PASSED_NOT_OURS;
 	reason = service_of(packet, &service);
 	if (reason != REASON_TRANSLATED)
 		return reason;
 	if (!is_possible_client(&packet->tuple))
 		return REASON_PASSED_MARTIAN;
-	destination = schedule(service, packet, &choice);
-	if (destination == NO_CHOICE)
-		return reason_without_destination(service);
-	return open_connection(packet, destination, admission);
+	*destination = schedule(service, packet, &choice);
+	return *destination == NO_CHOICE ? reason_without_destination(service) : REASON_TRANSLATED;
 }
 
 #endif

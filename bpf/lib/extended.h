@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "fragment.h"
 #include "ip.h"
+#include "outside.h"
 #include "skb.h"
 
 /* Where a transport header may begin at most: behind Ethernet, IPv6 and extension headers of sizes that nobody has. */
@@ -86,12 +87,13 @@ static __always_inline int refuse_fragment(struct __sk_buff *skb, const struct i
 static __always_inline int handle_later_fragment(struct __sk_buff *skb, const struct ip_header *ip, enum family family,
 						 enum hook hook)
 {
+	struct flow flow = {};
 	enum reason reason;
 	__u8 flags = 0;
 
-	reason = follow_fragment(skb, ip, family, hook, &flags);
+	reason = follow_fragment(skb, ip, family, hook, &flow, &flags);
 	if (reason == REASON_TRANSLATED)
-		return send_on(skb, flags);
+		return flags & CONNECTION_OUTSIDE ? leave_to_send(skb, &flow) : send_on(skb, flags);
 	if (reason != REASON_PASSED_FRAGMENT)
 		return verdict_of(reason);
 	if (!is_balanced(ip->protocol) && !is_extension(ip->protocol))
@@ -162,6 +164,8 @@ static __always_inline int handle_extended(struct __sk_buff *skb, enum family fa
 	if (!begin_extended(skb, &packet, &cursor, &fragment, &verdict))
 		return verdict;
 	connection = connection_for(skb, &packet, &flow, hook, &reason);
+	if (hook == HOOK_INGRESS && reason == BEGINS_AT_UPLINK)
+		return hand_over_to(HANDLER_UPLINK);
 	if (!connection && reason == REASON_PASSED_NOT_OURS)
 		return TC_ACT_UNSPEC;
 	if (connection && is_crc_unknown(&packet, &fragment, connection)) {
@@ -170,7 +174,10 @@ static __always_inline int handle_extended(struct __sk_buff *skb, enum family fa
 	}
 	if (fragment.is_fragment)
 		remember_fragment(&packet.tuple, &fragment, connection ? &flow : NULL);
-	return connection ? forward(skb, &cursor, &packet, connection, &flow, family) : verdict_of(reason);
+	if (!connection)
+		return verdict_of(reason);
+	return connection->flags & CONNECTION_OUTSIDE ? send_out(skb, &cursor, &packet, &flow)
+						      : forward(skb, &cursor, &packet, connection, &flow, family);
 }
 
 #endif

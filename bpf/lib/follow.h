@@ -35,16 +35,16 @@ static __always_inline struct connection *known_connection(const struct packet *
 }
 
 /*
- * The connection that a packet begins, with *flow set. One that has to leave for it ends.
+ * The connection that a packet begins at the destination `index`, with *flow set. One that has to leave for it ends.
  * @return NULL where *reason says why there is none
  */
-static __always_inline struct connection *new_connection(const struct packet *packet, struct flow *flow,
-							 enum reason *reason)
+static __always_inline struct connection *begin_connection(const struct packet *packet, __u32 index,
+							   const struct address *source, struct flow *flow,
+							   enum reason *reason)
 {
 	struct admission admission = {};
-	__u32 index;
 
-	*reason = admit(packet, &admission);
+	*reason = open_connection(packet, index, source, &admission);
 	if (*reason != REASON_TRANSLATED)
 		return NULL;
 	if (admission.has_displaced) {
@@ -54,6 +54,16 @@ static __always_inline struct connection *new_connection(const struct packet *pa
 	*flow = admission.flow;
 	index = flow->connection;
 	return bpf_map_lookup_elem(&connections, &index);
+}
+
+/* The same for a packet that did not come in by an uplink, wherever it is sent. */
+static __always_inline struct connection *new_connection(const struct packet *packet, struct flow *flow,
+							 enum reason *reason)
+{
+	__u32 destination = 0;
+
+	*reason = admit(packet, &destination);
+	return *reason == REASON_TRANSLATED ? begin_connection(packet, destination, NULL, flow, reason) : NULL;
 }
 
 /* State, timer and counters. @return 0, or -1 where there are no settings yet */

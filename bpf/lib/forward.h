@@ -11,6 +11,7 @@
 #include "l2.h"
 #include "nat.h"
 #include "stats.h"
+#include "uplink.h"
 
 static __always_inline int verdict_of(enum reason reason)
 {
@@ -25,6 +26,9 @@ static __always_inline int hand_over_icmp(enum hook hook)
 	return hand_over_to(hook == HOOK_INGRESS ? HANDLER_ICMP_INGRESS : HANDLER_ICMP_EGRESS);
 }
 
+/* Beyond every reason: the packet begins a connection at an uplink, which lib/outside.h opens. */
+#define BEGINS_AT_UPLINK REASON_COUNT
+
 /* The connection that a packet belongs to or begins, with *flow set. @return NULL with *reason set where it has none */
 static __always_inline struct connection *connection_for(struct __sk_buff *skb, const struct packet *packet,
 							 struct flow *flow, enum hook hook, enum reason *reason)
@@ -36,6 +40,10 @@ static __always_inline struct connection *connection_for(struct __sk_buff *skb, 
 	*reason = REASON_PASSED_NOT_OURS;
 	if (hook == HOOK_EGRESS || is_for_another_host(skb))
 		return NULL;
+	if (is_uplink(skb->ifindex)) {
+		*reason = BEGINS_AT_UPLINK;
+		return NULL;
+	}
 	connection = new_connection(packet, flow, reason);
 	if (!connection && *reason == REASON_TRANSLATED)
 		*reason = REASON_PASSED_NOT_OURS;

@@ -97,23 +97,22 @@ static __always_inline int write_fragment(struct __sk_buff *skb, const struct ip
 
 /*
  * Lets a later fragment follow its first one.
- * @return REASON_TRANSLATED with the connection's flags; REASON_PASSED_FRAGMENT where no first one is known; or why it
- * is dropped
+ * @return REASON_TRANSLATED with *flow and the connection's flags; REASON_PASSED_FRAGMENT where no first one is known;
+ * or why it is dropped
  */
 static __always_inline enum reason follow_fragment(struct __sk_buff *skb, const struct ip_header *ip,
-						   enum family family, enum hook hook, __u8 *flags)
+						   enum family family, enum hook hook, struct flow *flow, __u8 *flags)
 {
 	const struct fragment *fragment = &ip->fragment;
 	struct fragmented_datagram *datagram;
 	struct connection *connection;
 	struct fragment_key key;
-	struct flow flow;
 
 	fragment_key_of(&key, &ip->source, &ip->destination, fragment->id, ip->protocol, family, hook);
 	datagram = bpf_map_lookup_elem(&fragments, &key);
 	if (!datagram || datagram->expires < now_ns())
 		return REASON_PASSED_FRAGMENT;
-	flow = datagram->flow;
+	*flow = datagram->flow;
 	if (is_malformed(fragment))
 		return REASON_DROPPED_FRAGMENT_MALFORMED;
 	if (cover_datagram(datagram, fragment))
@@ -121,12 +120,12 @@ static __always_inline enum reason follow_fragment(struct __sk_buff *skb, const 
 	/* All of it has come: nothing else of this datagram will. */
 	if (fragment->is_last && datagram->covered == fragment->end)
 		bpf_map_delete_elem(&fragments, &key);
-	connection = connection_of(&flow);
+	connection = connection_of(flow);
 	if (!connection)
 		return REASON_DROPPED_FRAGMENT_ORPHAN;
 	*flags = connection->flags;
-	count_packet(connection, flow.direction, ip->end - ETH_HLEN);
-	return write_fragment(skb, ip, connection, &flow, family) ? REASON_DROPPED_REWRITE_FAILED : REASON_TRANSLATED;
+	count_packet(connection, flow->direction, ip->end - ETH_HLEN);
+	return write_fragment(skb, ip, connection, flow, family) ? REASON_DROPPED_REWRITE_FAILED : REASON_TRANSLATED;
 }
 
 #endif

@@ -119,21 +119,16 @@ static __always_inline int write_quote(struct __sk_buff *skb, const struct icmp_
 }
 
 /*
- * Rewrites an error that goes the way of `flow`. The sender becomes the virtual address even if it is a router's: what
- * is between here and the client may let nothing else through. Nothing has to be told to skb->csum: all that changes is
- * balanced by a checksum in the packet.
+ * Rewrites an error about the packet that was sent as `sent`. Nothing has to be told to skb->csum: all that changes is
+ * balanced by a checksum in the packet. A function of its own for the sake of the stack.
  */
-static __always_inline int write_error(struct __sk_buff *skb, const struct icmp_packet *packet,
-				       const struct tuple *sent, int is_source_changed, enum direction direction,
-				       enum family family)
+static __noinline int write_error(struct __sk_buff *skb, const struct icmp_packet *packet, const struct tuple *sent,
+				  const struct address *source, enum family family)
 {
-	const struct address *source = &packet->ip.source;
 	__u32 addresses;
 	__sum16 checksum;
 	int quote;
 
-	if (direction == DIRECTION_REPLY || is_source_changed)
-		source = &sent->destination;
 	quote = write_quote(skb, packet, sent, family);
 	if (quote < 0 || write_addresses(skb, ETH_HLEN, family, &packet->ip, source, &sent->source, &addresses))
 		return -1;
@@ -145,29 +140,33 @@ static __always_inline int write_error(struct __sk_buff *skb, const struct icmp_
 
 /*
  * Translates an error about a connection's packet. It counts as a packet of the connection, but says nothing of its
- * state. @return REASON_TRANSLATED, with the connection's flags; REASON_PASSED_NOT_OURS; or why it must not leave
+ * state. @return REASON_TRANSLATED, with its flow and flags; REASON_PASSED_NOT_OURS; or why it must not leave
  */
 static __always_inline enum reason translate_error(struct __sk_buff *skb, const struct icmp_packet *packet,
-						   enum family family, enum hook hook, __u8 *flags)
+						   enum family family, enum hook hook, struct flow *flow, __u8 *flags)
 {
+	const struct address *source = &packet->ip.source;
 	struct connection *connection;
 	struct tuple tuple;
-	struct flow flow;
 
 	tuple_of_error(&tuple, packet, family, hook);
-	connection = find_connection(&tuple, &flow);
+	connection = find_connection(&tuple, flow);
 	if (!connection)
 		return REASON_PASSED_NOT_OURS;
-	if (flow.direction == DIRECTION_REQUEST)
-		reply_tuple(&tuple, connection, flow.connection, family);
+	if (flow->direction == DIRECTION_REQUEST)
+		reply_tuple(&tuple, connection, flow->connection, family);
 	else
-		request_tuple(&tuple, connection, flow.connection, family);
+		request_tuple(&tuple, connection, flow->connection, family);
 	*flags = connection->flags;
 	/* Another connection may have the entry since. */
-	if (*(const volatile __u16 *)&connection->generation != flow.generation)
+	if (*(const volatile __u16 *)&connection->generation != flow->generation)
 		return REASON_PASSED_NOT_OURS;
-	count_packet(connection, flow.direction, packet->ip.end - ETH_HLEN);
-	if (write_error(skb, packet, &tuple, *flags & CONNECTION_SOURCE_CHANGED, flow.direction, family))
+	count_packet(connection, flow->direction, packet->ip.end - ETH_HLEN);
+	/* The sender becomes the virtual address even if it is a router's: what is between may let nothing else
+	 * through. */
+	if (flow->direction == DIRECTION_REPLY || *flags & CONNECTION_SOURCE_CHANGED)
+		source = &tuple.destination;
+	if (write_error(skb, packet, &tuple, source, family))
 		return REASON_DROPPED_REWRITE_FAILED;
 	return REASON_TRANSLATED;
 }

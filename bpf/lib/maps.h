@@ -117,6 +117,23 @@ struct {
 	__type(value, struct cold_connection);
 } cold_connections SEC(".maps");
 
+/* Two for each connection, request and reply: index 2 * connection + direction. Written by programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct next_hop);
+} next_hops SEC(".maps");
+
+/* Devices that lead off this node, by index. Written by the control plane. Full: what comes in by others is not sent on
+ * to other nodes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct uplink);
+} uplinks SEC(".maps");
+
 /* Entries of connections that were used and are free again; the longest free is taken first. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);

@@ -109,6 +109,31 @@ static __always_inline int write_headers(const struct cursor *cursor, const stru
 }
 
 /*
+ * One hop less to live, for what is not sent on by the stack.
+ * @return what that adds to a sum over the packet
+ */
+static __always_inline __u32 lower_hop_limit(const struct cursor *cursor, enum family family)
+{
+	struct iphdr *ip = cursor->start + ETH_HLEN;
+	struct ipv6hdr *ip6 = cursor->start + ETH_HLEN;
+	__u32 difference;
+
+	if (family == FAMILY_IPV4) {
+		if ((void *)(ip + 1) > cursor->end)
+			return 0;
+		difference = (__u16)~bpf_htons(ip->ttl << 8) + bpf_htons((ip->ttl - 1) << 8);
+		ip->ttl -= 1;
+		ip->check = adjust_checksum(ip->check, difference);
+		return 0;
+	}
+	if ((void *)(ip6 + 1) > cursor->end)
+		return 0;
+	difference = (__u16)~bpf_htons(ip6->hop_limit) + bpf_htons(ip6->hop_limit - 1);
+	ip6->hop_limit -= 1;
+	return difference;
+}
+
+/*
  * The transport checksum. Where it is still partial (offloads), it holds only the pseudo header's sum: the addresses
  * change that, the ports do not, hence two calls. A UDP checksum of zero means none and stays zero.
  */

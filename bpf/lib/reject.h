@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Turning a packet that cannot be served into the ICMP port unreachable that its sender gets. */
+/* Turning a packet that cannot be served, or not be sent on, into the ICMP error that its sender gets. */
 #ifndef BPVS_REJECT_H
 #define BPVS_REJECT_H
 
@@ -143,6 +143,26 @@ static __always_inline int write_message(struct __sk_buff *skb, const struct icm
 				   sizeof(checksum->is), 0);
 }
 
+/* @param mtu of the way on, for REASON_REJECTED_TOO_BIG */
+static __always_inline void fill_error(struct icmp_header *icmp, enum family family, enum reason why, __u32 mtu)
+{
+	int is_ipv4 = family == FAMILY_IPV4;
+
+	switch (why) {
+	case REASON_REJECTED_TIME_EXCEEDED:
+		icmp->type = is_ipv4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEEDED;
+		break;
+	case REASON_REJECTED_TOO_BIG:
+		icmp->type = is_ipv4 ? ICMP_DESTINATION_UNREACHABLE : ICMPV6_PACKET_TOO_BIG;
+		icmp->code = is_ipv4 ? ICMP_FRAGMENTATION_NEEDED : 0;
+		icmp->rest = bpf_htonl(mtu);
+		break;
+	default:
+		icmp->type = is_ipv4 ? ICMP_DESTINATION_UNREACHABLE : ICMPV6_DESTINATION_UNREACHABLE;
+		icmp->code = is_ipv4 ? ICMP_PORT_UNREACHABLE : ICMPV6_PORT_UNREACHABLE;
+	}
+}
+
 static __always_inline int reject4(struct __sk_buff *skb, const struct packet *packet, struct icmp_quote *quote,
 				   __u32 length, const struct quoted_checksum *checksum)
 {
@@ -156,8 +176,6 @@ static __always_inline int reject4(struct __sk_buff *skb, const struct packet *p
 		.daddr = packet->tuple.source.words[0],
 	};
 
-	quote->icmp.type = ICMP_DESTINATION_UNREACHABLE;
-	quote->icmp.code = ICMP_PORT_UNREACHABLE;
 	quote->icmp.checksum = checksum_of(quote, checksum, 0);
 	ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
 	return write_message(skb, quote, length, checksum, &ip, sizeof(ip));
@@ -182,8 +200,6 @@ static __always_inline int reject6(struct __sk_buff *skb, const struct packet *p
 
 	__builtin_memcpy(&ip.saddr, &packet->tuple.destination, sizeof(ip.saddr));
 	__builtin_memcpy(&ip.daddr, &packet->tuple.source, sizeof(ip.daddr));
-	quote->icmp.type = ICMPV6_DESTINATION_UNREACHABLE;
-	quote->icmp.code = ICMPV6_PORT_UNREACHABLE;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
 	quote->icmp.checksum = checksum_of(quote, checksum, sum);
 	return write_message(skb, quote, length, checksum, &ip, sizeof(ip));
@@ -193,7 +209,7 @@ static __always_inline int reject6(struct __sk_buff *skb, const struct packet *p
  * The kernel does so for TCP, too: its client fails at once (ip_vs_core.c: ip_vs_leave). The sender named is the
  * virtual address. The packet is ready to be sent back where it came from when this returns `why`.
  */
-static __noinline enum reason reject(struct __sk_buff *skb, const struct packet *packet, enum reason why)
+static __noinline enum reason reject(struct __sk_buff *skb, const struct packet *packet, enum reason why, __u32 mtu)
 {
 	struct quoted_checksum checksum = {};
 	struct icmp_quote quote;
@@ -204,6 +220,7 @@ static __noinline enum reason reject(struct __sk_buff *skb, const struct packet 
 	length = quote_packet(skb, packet, &quote);
 	if (!length || settle_checksum(skb, packet, &quote, &checksum))
 		return REASON_DROPPED_REJECT_FAILED;
+	fill_error(&quote.icmp, packet->tuple.family, why, mtu);
 	if (packet->tuple.family == FAMILY_IPV4 ? reject4(skb, packet, &quote, length, &checksum)
 						: reject6(skb, packet, &quote, length, &checksum))
 		return REASON_DROPPED_REJECT_FAILED;

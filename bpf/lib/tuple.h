@@ -16,7 +16,7 @@ static __always_inline enum family family_of(const struct connection *connection
 /* Where a destination's packets are met. */
 static __always_inline enum hook reply_hook_of(const struct connection *connection)
 {
-	return connection->flags & CONNECTION_HAIRPIN ? HOOK_INGRESS : HOOK_EGRESS;
+	return connection->flags & (CONNECTION_HAIRPIN | CONNECTION_OUTSIDE) ? HOOK_INGRESS : HOOK_EGRESS;
 }
 
 /* A client's packets as they are met. A constant family makes it short. */

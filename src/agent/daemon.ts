@@ -7,6 +7,7 @@ import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
 import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
+import type { UplinkFilter } from '../dataplane/bpf/uplinks.ts';
 import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, InputError, SystemError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
@@ -32,6 +33,7 @@ export interface DaemonOptions {
   readonly isClientDevice: DeviceFilter;
   /** Those that the filter names one by one: it is said of which there is none, or none that can be served. */
   readonly namedDevices: readonly string[];
+  readonly isUplink: UplinkFilter;
   readonly deviceHook: DeviceHook;
   readonly xdp: XdpOptions;
   readonly scheduler: SchedulerName;
@@ -137,6 +139,7 @@ export class Daemon implements AsyncDisposable {
   async #start(): Promise<void> {
     this.#resources.use(
       NetworkFollower.open({
+        networkChanged: (network) => this.#dataPlane.uplinks.set(network, this.#options.isUplink),
         linksChanged: (links) => this.#setLinks(links),
         addressesChanged: (addresses) => this.#setAddresses(addresses),
         failed: (error) => this.#log('warning', 'network events lost', { reason: error.message }),

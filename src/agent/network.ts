@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The devices and addresses of the node, now and whenever they change.
+
+import type { Network } from '../dataplane/bpf/uplinks.ts';
 import { SystemError } from '../errors.ts';
 import { type Address, addressFromBytes } from '../model/address.ts';
 import { listAddresses, listLinks, type NetworkWatch, watchNetwork } from '../native/netlink.ts';
 import type { AddressRecord, LinkRecord } from '../native/network-records.ts';
 
 export interface NetworkListener {
+  /** Links or addresses: after every change, with all that there is. */
+  networkChanged(network: Network): void;
   linksChanged(links: readonly LinkRecord[]): void;
   /** Each address once. */
   addressesChanged(addresses: readonly Address[]): void;
@@ -67,7 +71,9 @@ export class NetworkFollower implements Disposable {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const links = listLinks();
-    const addresses = ownAddresses(listAddresses(), links);
+    const records = listAddresses();
+    const addresses = ownAddresses(records, links);
+    this.#listener.networkChanged({ links, addresses: records });
     if (addresses.join() !== this.#known) {
       this.#known = addresses.join();
       this.#listener.addressesChanged(addresses);

@@ -29,6 +29,8 @@ const megabytes = 1 << 20;
 const serviceHere: ServiceAddress = { v4: '10.96.0.81', v6: 'fd00:10:96::81', port: 80 };
 const serviceThere: ServiceAddress = { v4: '10.96.0.82', v6: 'fd00:10:96::82', port: 80 };
 const serviceSelf: ServiceAddress = { v4: '10.96.0.83', v6: 'fd00:10:96::83', port: 80 };
+const nodePortThere = 30082;
+const externalThere: DualAddress = { v4: '198.51.100.82', v6: 'fd00:198:51:100::82' };
 const externalEmpty: DualAddress = { v4: '198.51.100.99', v6: 'fd00:198:51:100::99' };
 
 type Way = 'tcp' | 'connected udp' | 'udp';
@@ -60,7 +62,13 @@ for (const cni of wirings) {
           externalIps: [externalWeb],
           loadBalancerIps: [loadBalancerWeb],
         }),
-        ...dualServiceManifests({ name: 'there', at: serviceThere, endpoints: [there.addresses] }),
+        ...dualServiceManifests({
+          name: 'there',
+          at: serviceThere,
+          endpoints: [there.addresses],
+          nodePort: nodePortThere,
+          externalIps: [externalThere],
+        }),
         ...dualServiceManifests({ name: 'self', at: serviceSelf, endpoints: [self.addresses] }),
         ...dualServiceManifests({
           name: 'empty',
@@ -123,6 +131,12 @@ for (const cni of wirings) {
           assert.equal(await answeredBy('n1-pod1', 'outside', way, loadBalancerWeb[family], 80), own);
         });
 
+        test(`${title}: an outside client reaches a destination on the other node, which sees this node as its client`, async () => {
+          const node = lab.nodes[0].addresses[family];
+          assert.equal(await answeredBy('n2-pod1', 'outside', way, node, nodePortThere), node);
+          assert.equal(await answeredBy('n2-pod1', 'outside', way, externalThere[family], 80), node);
+        });
+
         test(`${title}: a process of the host reaches destinations on both nodes and knows only the virtual address`, async () => {
           await answeredBy('n1-pod1', 'host', way, serviceHere[family], 80);
           await answeredBy('n2-pod1', 'host', way, serviceThere[family], 80);
@@ -158,6 +172,7 @@ for (const cni of wirings) {
         ['pod', serviceHere],
         ['pod', serviceThere],
         ['outside', externalWeb],
+        ['outside', { ...externalThere, port: 80 }],
         ['host', serviceThere],
         ['self', serviceSelf],
       ] as const) {

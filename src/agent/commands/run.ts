@@ -12,6 +12,7 @@ import {
   parseXdpDevices,
 } from '../../dataplane/bpf/devices.ts';
 import { defaultSizes, defaultTimeouts, type TableSizes } from '../../dataplane/bpf/options.ts';
+import { isUplink, parseUplinks } from '../../dataplane/bpf/uplinks.ts';
 import { InputError } from '../../errors.ts';
 import type { SchedulerName } from '../../model/scheduler.ts';
 import { findCgroupRoot } from '../cgroup.ts';
@@ -24,6 +25,7 @@ interface RunOptions {
   readonly manifests: string;
   readonly node: string;
   readonly devices?: string;
+  readonly uplinks?: string;
   readonly cgroup?: string;
   readonly pinDir: string;
   readonly attach: DeviceHook;
@@ -52,6 +54,11 @@ export function runCommand(io: CommandOutput): Command {
       '--devices <names>',
       'devices that clients use, as names or globs joined by commas; !name leaves one out ' +
         '(default: veth, netkit, physical, bond, vlan and vxlan devices)',
+    )
+    .option(
+      '--uplinks <names>',
+      'devices that lead off this node, written as --devices (default: physical, bond, vlan and tunnel devices, a bridge ' +
+        "that has one, and a veth with a subnet's address)",
     )
     .option('--cgroup <path>', 'control group (version 2) whose processes are clients (default: the root)')
     .addOption(pinDirectoryOption())
@@ -118,6 +125,7 @@ function daemonOptions(options: RunOptions): DaemonOptions {
     cgroup: options.cgroup ?? findCgroupRoot(),
     isClientDevice: options.devices === undefined ? isClientDevice : parseDevices(options.devices),
     namedDevices: options.devices === undefined ? [] : namedDevices(options.devices),
+    isUplink: options.uplinks === undefined ? isUplink : parseUplinks(options.uplinks),
     deviceHook: options.attach,
     xdp: {
       mode: options.xdp,

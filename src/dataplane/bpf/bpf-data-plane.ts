@@ -24,6 +24,7 @@ import { dependsOnWeights } from './schedulers.ts';
 import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
 import { hostTables, SocketExpiry } from './socket-expiry.ts';
 import { encode } from './struct.ts';
+import { Uplinks } from './uplinks.ts';
 import { BpfView } from './view.ts';
 
 /**
@@ -38,6 +39,8 @@ export class BpfDataPlane implements DataPlane {
   readonly #services: ServiceTableMap;
   readonly #destinations: DestinationTable;
   readonly #hosted: HostedAddresses;
+  /** Which devices lead off this node. */
+  readonly uplinks: Uplinks;
   #options: BpfOptions;
 
   private constructor(programs: BpfPrograms, options: BpfOptions) {
@@ -48,6 +51,7 @@ export class BpfDataPlane implements DataPlane {
     this.#view = new BpfView(programs.maps, () => programs.run('flush'));
     const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
     this.#hosted = new HostedAddresses(programs.maps.get('hosted_addresses'));
+    this.uplinks = new Uplinks(programs.maps.get('uplinks'), virtualFilter);
     this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, now);
     this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);

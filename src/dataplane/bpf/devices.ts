@@ -64,7 +64,7 @@ function mayHaveXdp(device: XdpTraits): boolean {
 }
 
 /** @returns whether a name is chosen; `byRule` is what counts where the text only leaves out names */
-function parsePatterns(text: string): (name: string, byRule: boolean) => boolean {
+export function parsePatterns(text: string): (name: string, byRule: boolean) => boolean {
   const patterns = split(text);
   if (patterns.some((pattern) => !/^!?[^\s!/]{1,15}$/.test(pattern))) {
     throw new InputError(`Expected device names, globs or !names joined by commas but received "${text}"`);

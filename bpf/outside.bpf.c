@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What the hooks of tc.bpf.c hand over because it came in by a device that leads off this node, and may have to be sent
+ * on to another one.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "lib/forward.h"
+#include "lib/handlers.h"
+#include "lib/outside.h"
+#include "lib/parse.h"
+#include "lib/skb.h"
+
+static __always_inline int handle(struct __sk_buff *skb, enum family family)
+{
+	struct packet packet = {};
+	struct connection *connection;
+	struct cursor cursor;
+	enum reason reason;
+	struct flow flow;
+
+	reason = parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS);
+	if (reason != REASON_TRANSLATED)
+		return verdict_of(reason);
+	connection = connection_for(skb, &packet, &flow, HOOK_INGRESS, &reason);
+	if (reason == BEGINS_AT_UPLINK)
+		connection = open_connection_of_uplink(skb, &packet, &flow, &reason);
+	if (connection && connection->flags & CONNECTION_OUTSIDE)
+		return send_out(skb, &cursor, &packet, &flow);
+	if (connection)
+		return forward(skb, &cursor, &packet, connection, &flow, family);
+	if (reason != REASON_PASSED_NOT_OURS)
+		return verdict_of(reason);
+	return is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;
+}
+
+static __noinline int outside4(struct __sk_buff *skb)
+{
+	return handle(skb, FAMILY_IPV4);
+}
+
+static __noinline int outside6(struct __sk_buff *skb)
+{
+	return handle(skb, FAMILY_IPV6);
+}
+
+/* The ways of tc.bpf.c once more, with those that lead out. */
+SEC("tc")
+int handle_outside(struct __sk_buff *skb)
+{
+	return conclude(skb, skb->protocol == bpf_htons(ETH_P_IPV6) ? outside6(skb) : outside4(skb));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
