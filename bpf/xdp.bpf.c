@@ -12,8 +12,9 @@
 #include "lib/nat.h"
 #include "lib/parse.h"
 #include "lib/stats.h"
-#include "lib/xdp_checksum.h"
 #include "lib/uplink.h"
+#include "lib/xdp_checksum.h"
+#include "lib/xdp_send.h"
 
 /* Headers without options or extensions, and where the transport header begins behind them. */
 static __always_inline __u32 plain_offset(enum family family)
@@ -53,10 +54,9 @@ static __always_inline int is_whole(struct xdp_md *frame, const struct cursor *c
 static __always_inline int is_for_this_host(const struct xdp_md *frame, const struct cursor *cursor)
 {
 	const struct ethhdr *ethernet = cursor->start;
-	__u32 ifindex = frame->ingress_ifindex, place = ifindex & (XDP_DEVICES - 1);
-	const struct xdp_device *device = bpf_map_lookup_elem(&xdp_devices, &place);
+	const struct xdp_device *device = xdp_device_of(frame->ingress_ifindex);
 
-	return device && device->ifindex == ifindex && (const void *)(ethernet + 1) <= cursor->end &&
+	return device && (const void *)(ethernet + 1) <= cursor->end &&
 	       !__builtin_memcmp(ethernet->h_dest, device->address, sizeof(device->address));
 }
 
@@ -86,10 +86,10 @@ static __always_inline int would_be_request(const struct connection *connection,
 	return has_address(&virtual_addresses, &key.address) && bpf_map_lookup_elem(&services, &key);
 }
 
-/* Hairpins, and what is sent on to another node, go out of a device that may not send what was received by XDP. */
+/* Hairpins go back out of a device that may not send what was received by XDP. */
 static __always_inline int is_for_tc(const struct connection *connection, const struct flow *flow, enum family family)
 {
-	return flow->direction != DIRECTION_REQUEST || connection->flags & (CONNECTION_HAIRPIN | CONNECTION_OUTSIDE) ||
+	return flow->direction != DIRECTION_REQUEST || connection->flags & CONNECTION_HAIRPIN ||
 	       would_be_request(connection, flow, family);
 }
 
@@ -103,6 +103,32 @@ static __always_inline int translate_frame(const struct cursor *cursor, const st
 	    write_whole_checksum(cursor, packet, &differences))
 		return -1;
 	return is_of_generation(connection, flow) ? 0 : -1;
+}
+
+static __always_inline int forward_frame(const struct cursor *cursor, const struct packet *packet,
+					 struct connection *connection, const struct flow *flow, enum family family)
+{
+	if (is_for_tc(connection, flow, family) || advance_connection(connection, packet, flow))
+		return XDP_PASS;
+	if (!translate_frame(cursor, packet, connection, flow, family))
+		return XDP_PASS;
+	count_reason(REASON_DROPPED_REWRITE_FAILED);
+	return XDP_DROP;
+}
+
+/* As a router does, which answers itself what has no hop left to live: that is tc's. */
+static __always_inline int send_frame(struct xdp_md *frame, const struct cursor *cursor, const struct packet *packet,
+				      struct connection *connection, const struct flow *flow, enum family family)
+{
+	const struct next_hop *hop = is_at_last_hop(cursor, family) ? NULL : way_of(frame, packet, flow);
+
+	if (!hop || advance_connection(connection, packet, flow))
+		return XDP_PASS;
+	lower_hop_limit(cursor, family);
+	if (!translate_frame(cursor, packet, connection, flow, family))
+		return send_by(frame, cursor, hop);
+	count_reason(REASON_DROPPED_REWRITE_FAILED);
+	return XDP_DROP;
 }
 
 /* No reason is counted for a frame that is left to tc: tc finds and counts it. */
@@ -123,13 +149,10 @@ static __always_inline int handle(struct xdp_md *frame, enum family family)
 	connection = known_connection(&packet, &flow, &reason);
 	if (!connection && reason == REASON_TRANSLATED && !is_uplink(frame->ingress_ifindex))
 		connection = new_connection(&packet, &flow, &reason);
-	if (!connection || is_for_tc(connection, &flow, family) || advance_connection(connection, &packet, &flow))
+	if (!connection)
 		return XDP_PASS;
-	if (translate_frame(&cursor, &packet, connection, &flow, family)) {
-		count_reason(REASON_DROPPED_REWRITE_FAILED);
-		return XDP_DROP;
-	}
-	return XDP_PASS;
+	return connection->flags & CONNECTION_OUTSIDE ? send_frame(frame, &cursor, &packet, connection, &flow, family)
+						      : forward_frame(&cursor, &packet, connection, &flow, family);
 }
 
 static __noinline int ingress4(struct xdp_md *frame)

@@ -291,7 +291,8 @@ struct xdp_device {
 	__u32 ifindex;   /* 0: none */
 	__u32 refusal;   /* the errno of attaching, where tc serves the device alone; else 0 */
 	__u8 address[6]; /* of frames that are for this host */
-	__u8 padding[2];
+	__u8 may_send;   /* XDP may send frames out of it: none would be lost */
+	__u8 padding;
 };
 
 /* An address that the data plane is the host of. */

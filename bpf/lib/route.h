@@ -39,13 +39,14 @@ static __always_inline void fill_lookup(struct bpf_fib_lookup *lookup, const str
 /* A gateway of IPv6 may serve IPv4 (RFC 5549). On link, the gateway is the receiver itself. */
 static __always_inline void fill_hop(struct next_hop *hop, const struct bpf_fib_lookup *lookup, int has_link_addresses)
 {
-	hop->checked = now_ns();
 	hop->ifindex = lookup->ifindex;
 	hop->gateway_family = lookup->family == AF_INET ? FAMILY_IPV4 : FAMILY_IPV6;
 	hop->has_link_addresses = has_link_addresses;
 	__builtin_memcpy(&hop->gateway, lookup->ipv6_dst, sizeof(hop->gateway));
 	__builtin_memcpy(hop->link_source, lookup->smac, ETH_ALEN);
 	__builtin_memcpy(hop->link_destination, lookup->dmac, ETH_ALEN);
+	/* Last: XDP takes what is young for whole. */
+	*(volatile __u64 *)&hop->checked = now_ns();
 }
 
 /*

@@ -30,7 +30,8 @@ inNetworkNamespace(import.meta.filename, () => {
 
   /** A device that only the control plane knows of. */
   function imagined(index: number, masterIndex: number): XdpDevice {
-    return { index, name: `port${index}`, address: Buffer.from([2, 0, 0, 0, 0, 9]), masterIndex, mtu: 1500 };
+    const address = Buffer.from([2, 0, 0, 0, 0, 9]);
+    return { index, name: `port${index}`, kind: '', address, masterIndex, linkIndex: 0, mtu: 1500 };
   }
 
   /** MAC addresses by device. */
@@ -75,6 +76,22 @@ inNetworkNamespace(import.meta.filename, () => {
     const again = device('nic2');
     attachments.setDevices([again], [again, imagined(nic.index + 4096, nic.index)]);
     assert.deepEqual(told(), new Map([[nic.index, '020000000022']]));
+    attachments.setDevices([], []);
+  });
+
+  test('XDP may send out of a NIC that it is attached to, but of none below VLAN devices and of no veth', () => {
+    ip('link add nic4 type veth peer name nic5');
+    const attachments = open();
+    const veth = device('nic4');
+    const nic = { ...veth, kind: '' };
+    const vlan = { ...imagined(veth.index + 200, 0), kind: 'vlan', linkIndex: veth.index };
+    const maySend = (of: XdpDevice, links: readonly XdpDevice[]) => {
+      attachments.setDevices([of], [of, ...links]);
+      const value = map.lookup(Buffer.from(Uint32Array.of(of.index).buffer));
+      return value && decode(layouts.xdp_device, value).may_send;
+    };
+    assert.deepEqual([maySend(nic, []), maySend(nic, [vlan]), maySend(veth, [])], [1, 0, 0]);
+    assert.equal(maySend({ ...device('lo'), kind: '' }, []), 0);
     attachments.setDevices([], []);
   });
 

@@ -208,7 +208,8 @@ export const layouts = {
       ifindex: { offset: 0, size: 4, kind: 'number' },
       refusal: { offset: 4, size: 4, kind: 'number' },
       address: { offset: 8, size: 6, kind: 'bytes' },
-      padding: { offset: 14, size: 2, kind: 'bytes' },
+      may_send: { offset: 14, size: 1, kind: 'number' },
+      padding: { offset: 15, size: 1, kind: 'number' },
     },
   },
 } as const satisfies Record<string, StructLayout>;

@@ -12,7 +12,7 @@ import { attachLink, isLinkAttached, linkPins, removeLink } from './link-pins.ts
 import { decode, encode } from './struct.ts';
 
 /** What XDP has to be told of a device. */
-export type XdpDevice = Device & Pick<LinkRecord, 'address' | 'masterIndex' | 'mtu'>;
+export type XdpDevice = Device & Pick<LinkRecord, 'address' | 'kind' | 'linkIndex' | 'masterIndex' | 'mtu'>;
 
 export interface XdpRefusal {
   readonly device: Device;
@@ -73,7 +73,7 @@ export class XdpAttachments {
   /** @returns whether it was not attached before */
   #attach(device: XdpDevice, links: readonly XdpDevice[]): boolean {
     const { index, mtu } = device;
-    for (const each of framesOf([device], links)) this.#write(each);
+    for (const each of framesOf([device], links)) this.#write(each, links);
     if (this.#attached.has(index) && isLinkAttached(this.#pinDirectory, pinOf(index), index)) return false;
     this.#attached.delete(index);
     const refused = this.#refused.get(index);
@@ -86,19 +86,21 @@ export class XdpAttachments {
       if (!(error instanceof SystemError)) throw error;
       if (error.code === 'ENODEV') return false; // gone meanwhile
       this.#refused.set(index, { errno: error.errno, mtu });
-      this.#write(device);
+      this.#write(device, links);
       return false;
     }
     this.#attached.add(index);
     this.#refused.delete(index);
-    this.#write(device);
+    this.#write(device, links);
     return true;
   }
 
   /** Where an index 4096 higher or lower has the place, XDP leaves this device's frames to tc. */
-  #write({ index, address }: XdpDevice): void {
+  #write(device: XdpDevice, links: readonly XdpDevice[]): void {
+    const { index, address } = device;
     const refusal = this.#refused.get(index)?.errno ?? 0;
-    const value = encode(layouts.xdp_device, { ifindex: index, address, refusal });
+    const may_send = this.#attached.has(index) && maySend(device, links) ? 1 : 0;
+    const value = encode(layouts.xdp_device, { ifindex: index, refusal, address, may_send });
     const before = this.#map.lookup(keyOf(index));
     const holder = before ? decode(layouts.xdp_device, before).ifindex : 0;
     if (holder !== 0 && holder !== index) return;
@@ -126,6 +128,15 @@ function entriesOf(map: BpfMap) {
   return [...map.entries()]
     .map(([, value]) => decode(layouts.xdp_device, value))
     .filter(({ ifindex }) => ifindex !== 0);
+}
+
+/**
+ * Whether what XDP sends out of a device arrives. The other end of a veth pair drops it unless it has XDP or GRO, which
+ * cannot be seen from here; and below VLAN devices a frame's tag may have been taken off, and would be lost.
+ */
+function maySend({ index, kind }: XdpDevice, links: readonly XdpDevice[]): boolean {
+  const carriesVlans = links.some((link) => link.kind === 'vlan' && link.linkIndex === index);
+  return (kind === '' || kind === 'bond') && !carriesVlans;
 }
 
 /** Devices at which the program meets the frames of these. */
