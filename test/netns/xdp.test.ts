@@ -143,8 +143,12 @@ suite('XDP at an uplink', { skip: missingForLab() ?? false }, () => {
         assert.deepEqual(await connection.send(64 * megabytes), whole);
       });
       const large = seen.filter(({ detail }) => Number(/length (\d+)/.exec(detail)?.[1]) > 8000);
-      assert.ok(large.length > 1000, `${large.length} large packets`);
-      assert.deepEqual(targetsOf(large), [pod.addresses[family]]);
+      // One whole packet in 65,536 looks as if a device had to complete its checksum, and is left to tc.
+      const byXdp = large.filter(({ target }) => target === pod.addresses[family]);
+      assert.ok(
+        byXdp.length > 1000 && large.length - byXdp.length < 10,
+        `${byXdp.length} of ${large.length}`,
+      );
     });
   }
 });
