@@ -30,9 +30,8 @@ SEC("tc")
 int handle_reject(struct __sk_buff *skb)
 {
 	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
-	struct cursor cursor;
 
-	if (parse_any(skb, &packet, &cursor) != REASON_TRANSLATED)
+	if (parse_any(skb, &packet) != REASON_TRANSLATED)
 		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
 	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION, 0), 0);
 }
@@ -157,11 +156,10 @@ SEC("tc")
 int handle_uplink(struct __sk_buff *skb)
 {
 	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
-	struct cursor cursor;
 	enum reason reason;
 	struct flow flow;
 
-	reason = parse_any(skb, &packet, &cursor);
+	reason = parse_any(skb, &packet);
 	if (reason == REASON_TRANSLATED && open_connection_of_uplink(skb, &packet, &flow, &reason))
 		return conclude(skb, hand_over_to(HANDLER_EXTENDED_INGRESS));
 	return reason == REASON_PASSED_NOT_OURS ? TC_ACT_UNSPEC : conclude(skb, verdict_of(reason));

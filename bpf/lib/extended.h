@@ -21,9 +21,12 @@
 /*
  * Reads the headers up to the one that says what the packet carries. A packet that is too long for its length field, by
  * segmentation offload (RFC 2675), is as long as its buffer.
+ * Not static, as those below: so the verifier checks each of them once, not anew for every way that leads there.
  */
-static __always_inline int read_extended(struct __sk_buff *skb, struct ip_header *ip, enum family family)
+__noinline int read_extended(struct __sk_buff *skb, struct ip_header *ip, enum family family)
 {
+	if (!ip)
+		return -1;
 	/* What a failed read would leave undefined the compiler may spill, and the verifier refuse. */
 	*ip = (struct ip_header){};
 	if (read_ip(skb, ETH_HLEN, family, ip))
@@ -34,15 +37,19 @@ static __always_inline int read_extended(struct __sk_buff *skb, struct ip_header
 }
 
 /* As parse_skb, behind all headers. The length that a UDP header says is that of all fragments. */
-static __always_inline enum reason parse_extended(struct __sk_buff *skb, const struct ip_header *ip,
-						  struct cursor *cursor, struct packet *packet)
+__noinline int parse_extended(struct __sk_buff *skb, const struct ip_header *ip, struct packet *packet)
 {
-	int is_sctp = ip->protocol == IPPROTO_SCTP; /* whose chunks must not be pulled in, see parse_chunks */
-	__u32 transport = ip->transport;
-	__u32 headers = transport + (is_sctp ? sizeof(struct sctp_header) : TRANSPORT_HEADER_MAX);
-	int is_cut_udp = ip->fragment.is_fragment && ip->protocol == IPPROTO_UDP;
+	__u32 transport, headers;
+	int is_sctp, is_cut_udp;
+	struct cursor cursor;
 	enum reason reason;
 
+	if (!ip || !packet)
+		return REASON_PASSED_MALFORMED;
+	is_sctp = ip->protocol == IPPROTO_SCTP; /* whose chunks must not be pulled in, see parse_chunks */
+	is_cut_udp = ip->fragment.is_fragment && ip->protocol == IPPROTO_UDP;
+	transport = ip->transport;
+	headers = transport + (is_sctp ? sizeof(struct sctp_header) : TRANSPORT_HEADER_MAX);
 	if (transport > TRANSPORT_OFFSET_MAX || bpf_skb_pull_data(skb, headers < skb->len ? headers : skb->len))
 		return REASON_PASSED_MALFORMED;
 	if (is_cut_udp && ip->end - transport < sizeof(struct udphdr)) /* the rest would be padding */
@@ -51,25 +58,40 @@ static __always_inline enum reason parse_extended(struct __sk_buff *skb, const s
 	packet->tuple.destination = ip->destination;
 	packet->tuple.protocol = ip->protocol;
 	packet->length = ip->end - ETH_HLEN;
-	cursor->start = (void *)(long)skb->data;
-	cursor->end = (void *)(long)skb->data_end;
-	cursor->payload = is_cut_udp ? DATAGRAM_MAX : ip->end - transport;
+	cursor.start = (void *)(long)skb->data;
+	cursor.end = (void *)(long)skb->data_end;
+	cursor.payload = is_cut_udp ? DATAGRAM_MAX : ip->end - transport;
 	barrier_var(transport);
 	if (transport > TRANSPORT_OFFSET_MAX)
 		return REASON_PASSED_MALFORMED;
-	cursor->at = cursor->start + transport;
-	reason = parse_transport(cursor, packet);
+	cursor.at = cursor.start + transport;
+	reason = parse_transport(&cursor, packet);
 	return is_sctp && reason == REASON_TRANSLATED ? parse_chunks(skb, 0, packet) : reason;
 }
 
 /* Any packet's tuple, wherever its transport header is. @return as parse_skb */
-static __noinline enum reason parse_any(struct __sk_buff *skb, struct packet *packet, struct cursor *cursor)
+static __always_inline enum reason parse_any(struct __sk_buff *skb, struct packet *packet)
 {
 	struct ip_header ip;
 
 	if (read_extended(skb, &ip, packet->tuple.family))
 		return REASON_PASSED_MALFORMED;
-	return parse_extended(skb, &ip, cursor, packet);
+	return parse_extended(skb, &ip, packet);
+}
+
+/* Points to the transport header of a packet that was parsed. @return 0, or -1 */
+static __always_inline int point_to_transport(struct __sk_buff *skb, const struct packet *packet, struct cursor *cursor)
+{
+	__u32 transport = packet->transport_offset;
+
+	cursor->start = (void *)(long)skb->data;
+	cursor->end = (void *)(long)skb->data_end;
+	cursor->payload = ETH_HLEN + packet->length - transport;
+	barrier_var(transport);
+	if (transport > TRANSPORT_OFFSET_MAX)
+		return -1;
+	cursor->at = cursor->start + transport;
+	return 0;
 }
 
 /*
@@ -107,14 +129,17 @@ static __always_inline int handle_later_fragment(struct __sk_buff *skb, const st
  * @param packet with family and hook
  * @return whether the packet leads to a connection; *verdict otherwise
  */
-static __noinline int begin_extended(struct __sk_buff *skb, struct packet *packet, struct cursor *cursor,
-				     struct fragment *fragment, int *verdict)
+__noinline int begin_extended(struct __sk_buff *skb, struct packet *packet, struct fragment *fragment, int *verdict)
 {
-	enum family family = packet->tuple.family;
-	enum hook hook = packet->tuple.hook;
 	struct ip_header ip;
+	enum family family;
 	enum reason reason;
+	enum hook hook;
 
+	if (!packet || !fragment || !verdict)
+		return 0;
+	family = packet->tuple.family;
+	hook = packet->tuple.hook;
 	*verdict = TC_ACT_UNSPEC;
 	if (read_extended(skb, &ip, family)) {
 		*verdict = verdict_of(REASON_PASSED_MALFORMED);
@@ -131,7 +156,7 @@ static __noinline int begin_extended(struct __sk_buff *skb, struct packet *packe
 	}
 	if (!is_balanced(ip.protocol))
 		return 0;
-	reason = parse_extended(skb, &ip, cursor, packet);
+	reason = parse_extended(skb, &ip, packet);
 	if (fragment->is_fragment && (reason != REASON_TRANSLATED || is_malformed(fragment))) {
 		*verdict = refuse_fragment(skb, &ip, REASON_DROPPED_FRAGMENT_MALFORMED, family, hook);
 		return 0;
@@ -151,33 +176,54 @@ static __always_inline int is_crc_unknown(const struct packet *packet, const str
 		connection->virtual_port != connection->destination_port);
 }
 
-static __always_inline int handle_extended(struct __sk_buff *skb, enum family family, enum hook hook)
+/*
+ * Finishes what leads to a connection. A function of its own, and it leaves sending to its caller, for the sake of the
+ * stack.
+ */
+static __noinline int finish_extended(struct __sk_buff *skb, const struct packet *packet,
+				      const struct fragment *fragment)
 {
-	struct packet packet = { .tuple.family = family, .tuple.hook = hook };
+	enum hook hook = packet->tuple.hook;
 	struct connection *connection;
-	struct fragment fragment;
 	struct cursor cursor;
 	enum reason reason;
 	struct flow flow;
-	int verdict;
 
-	if (!begin_extended(skb, &packet, &cursor, &fragment, &verdict))
-		return verdict;
-	connection = connection_for(skb, &packet, &flow, hook, &reason);
-	if (hook == HOOK_INGRESS && reason == BEGINS_AT_UPLINK)
+	if (point_to_transport(skb, packet, &cursor))
+		return TC_ACT_UNSPEC;
+	connection = connection_for(skb, packet, &flow, hook, &reason);
+	if (reason == BEGINS_AT_UPLINK)
 		return hand_over_to(HANDLER_UPLINK);
 	if (!connection && reason == REASON_PASSED_NOT_OURS)
 		return TC_ACT_UNSPEC;
-	if (connection && is_crc_unknown(&packet, &fragment, connection)) {
+	if (connection && is_crc_unknown(packet, fragment, connection)) {
 		reason = REASON_DROPPED_REWRITE_FAILED;
 		connection = NULL;
 	}
-	if (fragment.is_fragment)
-		remember_fragment(&packet.tuple, &fragment, connection ? &flow : NULL);
+	if (fragment->is_fragment)
+		remember_fragment(&packet->tuple, fragment, connection ? &flow : NULL);
 	if (!connection)
 		return verdict_of(reason);
-	return connection->flags & CONNECTION_OUTSIDE ? send_out(skb, &cursor, &packet, &flow)
-						      : forward(skb, &cursor, &packet, connection, &flow, family);
+	if (!(connection->flags & CONNECTION_OUTSIDE))
+		return forward(skb, &cursor, packet, connection, &flow, packet->tuple.family);
+	if (is_at_last_hop(&cursor, packet->tuple.family))
+		return hand_over_to(HANDLER_TIME_EXCEEDED);
+	if (advance_connection(connection, packet, &flow))
+		return TC_ACT_UNSPEC;
+	if (translate(skb, &cursor, packet, connection, &flow, packet->tuple.family))
+		return verdict_of(REASON_DROPPED_REWRITE_FAILED);
+	return leave_to_send(skb, &flow);
+}
+
+static __always_inline int handle_extended(struct __sk_buff *skb, enum family family, enum hook hook)
+{
+	struct packet packet = { .tuple.family = family, .tuple.hook = hook };
+	struct fragment fragment = {};
+	int verdict = TC_ACT_UNSPEC;
+
+	if (begin_extended(skb, &packet, &fragment, &verdict))
+		verdict = finish_extended(skb, &packet, &fragment);
+	return verdict;
 }
 
 #endif
