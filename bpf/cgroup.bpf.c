@@ -5,6 +5,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "lib/abi.h"
+#include "lib/address.h"
 #include "lib/config.h"
 #include "lib/socket.h"
 
@@ -196,8 +197,7 @@ static __always_inline int name_as_asked(struct bpf_sock_addr *ctx, enum family 
 	struct tuple reply, request;
 
 	reply_tuple(&reply, connection, flow->connection, family_of(connection));
-	if (reply.source_port != peer->destination_port ||
-	    __builtin_memcmp(&reply.source, &peer->destination, sizeof(struct address)))
+	if (reply.source_port != peer->destination_port || !is_same_address(&reply.source, &peer->destination))
 		return 0;
 	request_tuple(&request, connection, flow->connection, family_of(connection));
 	write_peer(ctx, family, request.family, &request.destination, request.destination_port);

@@ -3,6 +3,7 @@
 #ifndef BPVS_ADMIT_H
 #define BPVS_ADMIT_H
 
+#include "address.h"
 #include "conn.h"
 #include "schedule.h"
 
@@ -60,7 +61,7 @@ static __always_inline void turn_hairpin(struct connection *connection, __u32 in
 
 	if (connection->flags & CONNECTION_IPV6) {
 		addresses = bpf_map_lookup_elem(&addresses6, &index);
-		if (!addresses || __builtin_memcmp(&addresses->destination, &addresses->client, sizeof(struct address)))
+		if (!addresses || !is_same_address(&addresses->destination, &addresses->client))
 			return;
 		addresses->source = addresses->virtual;
 	} else {
@@ -78,6 +79,7 @@ static __always_inline enum reason insert_reply(struct connection *connection, c
 	struct tuple tuple;
 	int i;
 
+#pragma clang loop unroll(disable)
 	for (i = 0; i <= PORT_TRIES; i++) {
 		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
 		switch (insert_flow(&tuple, flow)) {

@@ -4,6 +4,7 @@
 #define BPVS_CLIENT_H
 
 #include <bpf/bpf_endian.h>
+#include "address.h"
 #include "parse.h"
 
 /*
@@ -29,7 +30,7 @@ static __always_inline int is_possible_client(const struct tuple *tuple)
 	const struct address *source = &tuple->source;
 	__u8 first = bpf_ntohl(source->words[0]) >> 24;
 
-	if (__builtin_memcmp(source, &tuple->destination, sizeof(*source)) == 0)
+	if (is_same_address(source, &tuple->destination))
 		return 0;
 	if (tuple->family == FAMILY_IPV4)
 		return first != 0 && first != 127 && first < 224;

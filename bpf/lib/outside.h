@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
+#include "address.h"
 #include "follow.h"
 #include "forward.h"
 #include "handlers.h"

@@ -5,6 +5,7 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "address.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -85,8 +86,8 @@ static __always_inline int has_tuple(const struct connection *connection, __u32 
 			return connection->client == tuple->source.words[0] &&
 			       connection->virtual == tuple->destination.words[0];
 		addresses = bpf_map_lookup_elem(&addresses6, &index);
-		return addresses && __builtin_memcmp(&addresses->client, &tuple->source, sizeof(struct address)) == 0 &&
-		       __builtin_memcmp(&addresses->virtual, &tuple->destination, sizeof(struct address)) == 0;
+		return addresses && is_same_address(&addresses->client, &tuple->source) &&
+		       is_same_address(&addresses->virtual, &tuple->destination);
 	}
 	if (tuple->hook != reply_hook_of(connection) || connection->destination_port != tuple->source_port ||
 	    connection->source_port != tuple->destination_port)
@@ -95,8 +96,8 @@ static __always_inline int has_tuple(const struct connection *connection, __u32 
 		return connection->destination == tuple->source.words[0] &&
 		       connection->source == tuple->destination.words[0];
 	addresses = bpf_map_lookup_elem(&addresses6, &index);
-	return addresses && __builtin_memcmp(&addresses->destination, &tuple->source, sizeof(struct address)) == 0 &&
-	       __builtin_memcmp(&addresses->source, &tuple->destination, sizeof(struct address)) == 0;
+	return addresses && is_same_address(&addresses->destination, &tuple->source) &&
+	       is_same_address(&addresses->source, &tuple->destination);
 }
 
 #endif

@@ -26,9 +26,4 @@ static __always_inline const struct address *source_of_uplink(__u32 ifindex, enu
 	return family == FAMILY_IPV4 ? &uplink->source4 : &uplink->source6;
 }
 
-static __always_inline int is_unspecified(const struct address *address)
-{
-	return !(address->words[0] | address->words[1] | address->words[2] | address->words[3]);
-}
-
 #endif
