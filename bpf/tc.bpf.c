@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The hooks at a client's device: requests are turned at its ingress, replies at its egress. */
+/*
+ * The hooks at a client's device: requests are turned at its ingress, replies at its egress. Most packets are none of
+ * ours, and the hooks themselves only tell which. They write to no packet: the kernel makes a TCP segment's buffer
+ * writable before a program that may write, whether it then does or not.
+ */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
@@ -7,46 +11,10 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/explain.h"
 #include "lib/filter.h"
-#include "lib/forward.h"
 #include "lib/handlers.h"
 #include "lib/icmp.h"
-#include "lib/ip.h"
 #include "lib/parse.h"
 #include "lib/skb.h"
-#include "lib/stats.h"
-
-/* What has no TCP, UDP or SCTP header right behind a plain IP header. */
-static __always_inline int hand_over_rest(__u8 protocol, enum reason reason, enum family family, enum hook hook)
-{
-	if (reason == REASON_PASSED_FRAGMENT || (family == FAMILY_IPV6 && is_extension(protocol)))
-		return hand_over_to(hook == HOOK_INGRESS ? HANDLER_EXTENDED_INGRESS : HANDLER_EXTENDED_EGRESS);
-	return is_icmp(protocol, family) ? hand_over_icmp(hook) : TC_ACT_UNSPEC;
-}
-
-/* `family` and `hook` are constants: each pair is a straight path of its own, short enough for the instruction cache.
- */
-static __always_inline int handle(struct __sk_buff *skb, enum family family, enum hook hook)
-{
-	struct packet packet = {};
-	struct cursor cursor;
-	struct connection *connection;
-	enum reason reason;
-	struct flow flow;
-
-	reason = parse_skb(skb, &cursor, &packet, family, hook);
-	if (reason == REASON_PASSED_NOT_OURS || reason == REASON_PASSED_FRAGMENT)
-		return hand_over_rest(packet.tuple.protocol, reason, family, hook);
-	if (reason != REASON_TRANSLATED)
-		return verdict_of(reason);
-	connection = connection_for(skb, &packet, &flow, hook, &reason);
-	if (connection && !(connection->flags & CONNECTION_OUTSIDE))
-		return forward(skb, &cursor, &packet, connection, &flow, family);
-	if (connection || reason == BEGINS_AT_UPLINK)
-		return hand_over_to(HANDLER_OUTSIDE);
-	if (reason != REASON_PASSED_NOT_OURS)
-		return verdict_of(reason);
-	return hook == HOOK_INGRESS && is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;
-}
 
 static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)
 {
@@ -58,27 +26,7 @@ static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family
 {
 	__u8 protocol = protocol_of((void *)(long)skb->data, (void *)(long)skb->data_end, family);
 
-	return is_icmp(protocol, family) ? hand_over_icmp(HOOK_EGRESS) : TC_ACT_UNSPEC;
-}
-
-static __noinline int ingress4(struct __sk_buff *skb)
-{
-	return handle(skb, FAMILY_IPV4, HOOK_INGRESS);
-}
-
-static __noinline int ingress6(struct __sk_buff *skb)
-{
-	return handle(skb, FAMILY_IPV6, HOOK_INGRESS);
-}
-
-static __noinline int egress4(struct __sk_buff *skb)
-{
-	return handle(skb, FAMILY_IPV4, HOOK_EGRESS);
-}
-
-static __noinline int egress6(struct __sk_buff *skb)
-{
-	return handle(skb, FAMILY_IPV6, HOOK_EGRESS);
+	return is_icmp(protocol, family) ? hand_over_to(HANDLER_ICMP_EGRESS) : TC_ACT_UNSPEC;
 }
 
 SEC("tc")
@@ -86,9 +34,11 @@ int tc_ingress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress4(skb));
+		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC
+								      : conclude(skb, hand_over_to(HANDLER_INGRESS4));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign_skb(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC : conclude(skb, ingress6(skb));
+		return is_foreign_skb(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC
+								      : conclude(skb, hand_over_to(HANDLER_INGRESS6));
 	default:
 		return TC_ACT_UNSPEC;
 	}
@@ -99,11 +49,13 @@ int tc_egress(struct __sk_buff *skb)
 {
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return conclude(skb, is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS) ? pass_foreign(skb, FAMILY_IPV4)
-										   : egress4(skb));
+		if (is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS))
+			return conclude(skb, pass_foreign(skb, FAMILY_IPV4));
+		return conclude(skb, hand_over_to(HANDLER_EGRESS4));
 	case bpf_htons(ETH_P_IPV6):
-		return conclude(skb, is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS) ? pass_foreign(skb, FAMILY_IPV6)
-										   : egress6(skb));
+		if (is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS))
+			return conclude(skb, pass_foreign(skb, FAMILY_IPV6));
+		return conclude(skb, hand_over_to(HANDLER_EGRESS6));
 	default:
 		return TC_ACT_UNSPEC;
 	}

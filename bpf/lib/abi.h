@@ -229,6 +229,10 @@ enum hook {
 
 /* A program of bpf/handlers.bpf.c that rare packets are handed over to: HANDLER_REJECT is handle_reject, and so on. */
 enum handler {
+	HANDLER_INGRESS4,
+	HANDLER_INGRESS6,
+	HANDLER_EGRESS4,
+	HANDLER_EGRESS6,
 	HANDLER_REJECT,
 	HANDLER_ICMP_INGRESS,
 	HANDLER_ICMP_EGRESS,

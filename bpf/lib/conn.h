@@ -139,17 +139,20 @@ static __noinline void forget_socket(const struct connection *connection, __u32 
 	bpf_map_delete_elem(&sockets, &key);
 }
 
-/* Ends an entry once, however many find that it has to go; a later tenant of the entry is another generation. */
-static __noinline void remove_connection(__u32 index, __u32 generation)
+/*
+ * Ends an entry once, however many find that it has to go; a later tenant of the entry is another generation. Not
+ * static, so that the verifier checks it once. @return whether it was this call that ended it
+ */
+__noinline int remove_connection(__u32 index, __u32 generation)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 	__u32 state;
 
 	if (!connection || connection->generation != generation)
-		return;
+		return 0;
 	state = __sync_lock_test_and_set(&connection->state, STATE_NONE);
 	if (state == STATE_NONE)
-		return;
+		return 0;
 	flush_traffic(connection, index);
 	shift_load(connection->destination_index, is_active(state) ? -1 : 0, -1);
 	if (connection->flags & CONNECTION_SOCKET)
@@ -160,6 +163,7 @@ static __noinline void remove_connection(__u32 index, __u32 generation)
 		delete_flows(connection, index, FAMILY_IPV6);
 	connection->generation += 1;
 	bpf_map_push_elem(&free_connections, &index, 0);
+	return 1;
 }
 
 /* An unused entry of the pool. @return its index, or max_connections when there is none */

@@ -36,8 +36,8 @@ static __always_inline __u64 mix_word(__u64 hash, __u64 word, __u64 factor)
 
 /*
  * Below the bits of the tag, above the number of the bucket. Whoever does not know the seed cannot choose tuples that
- * meet. Half of the client's port, mostly the higher one, is added to the number as it is: the kernel gives a client
- * every other port in a row for its connections to one service, and their buckets are then in a row, too.
+ * meet. Half of the client's port, mostly the higher one, is added to the number as it is: the kernel gives a
+ * client every other port in a row for its connections to one service, and their buckets are then in a row, too.
  */
 static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 {

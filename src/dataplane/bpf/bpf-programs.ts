@@ -15,7 +15,7 @@ import { preparePins, requireRights } from './pin-directory.ts';
 import { contextWith, noPacket } from './program-pins.ts';
 import { decode, type StructLayout } from './struct.ts';
 
-const objectFiles = ['tc', 'handlers', 'outside', 'xdp', 'cgroup', 'sweep'] as const;
+const objectFiles = ['tc', 'translate', 'handlers', 'outside', 'xdp', 'cgroup', 'sweep'] as const;
 
 function objectPath(name: string): string {
   return fileURLToPath(new URL(`../../../build/bpf/${name}.bpf.o`, import.meta.url));
