@@ -31,13 +31,16 @@ export const serviceSelf: ServiceAddress = { v4: '10.96.0.83', v6: 'fd00:10:96::
 export const serviceClosed: ServiceAddress = { v4: '10.96.0.84', v6: 'fd00:10:96::84', port: 80 };
 export const externalClosed: DualAddress = { v4: '198.51.100.84', v6: 'fd00:198:51:100::84' };
 
+/** The address of a service outside the cluster, whose destination is on the other node. */
+export const externalThere: ServiceAddress = { v4: '198.51.100.82', v6: 'fd00:198:51:100::82', port: 80 };
+
 export type ClientName = 'pod' | 'self' | 'host' | 'outside';
 
 export interface FlowClass {
   readonly from: ClientName;
   readonly to: ServiceAddress | 'node port';
   readonly server: string;
-  /** The nodes whose stack the flow passes; a hairpin is turned round before it. */
+  /** The nodes whose stack the flow passes; a hairpin is turned round before it, and so is what only passes through a node. */
   readonly nodes: readonly ('node1' | 'node2')[];
 }
 
@@ -49,6 +52,7 @@ export const flowClasses: readonly FlowClass[] = [
   { from: 'host', to: serviceThere, server: 'n2-pod1', nodes: ['node1', 'node2'] },
   { from: 'outside', to: 'node port', server: 'n1-pod1', nodes: ['node1'] },
   { from: 'outside', to: externalWeb, server: 'n1-pod1', nodes: ['node1'] },
+  { from: 'outside', to: externalThere, server: 'n2-pod1', nodes: ['node2'] },
 ];
 
 /** A flow that was answered: the client as the server sees it, and the server itself. */
@@ -103,7 +107,12 @@ export class FlowLab implements AsyncDisposable {
         nodePort,
         externalIps: [externalWeb],
       }),
-      ...dualServiceManifests({ name: 'there', at: serviceThere, endpoints: [this.there.addresses] }),
+      ...dualServiceManifests({
+        name: 'there',
+        at: serviceThere,
+        endpoints: [this.there.addresses],
+        externalIps: [externalThere],
+      }),
       ...dualServiceManifests({ name: 'self', at: serviceSelf, endpoints: [this.self.addresses] }),
       ...dualServiceManifests({
         name: 'closed',

@@ -8,7 +8,7 @@ import { clientOne, nodeOne, nodeTwo, podRangeOne, podRangeTwo } from './cast.ts
 import { attachPod, detachPod, type PodNetwork, pluginFolder, pluginNames, type Wiring } from './cni.ts';
 import { mustRun, runCommand } from './command.ts';
 import { Host, type HostRecord, Node, type NodeRecord, Pod, type PodRecord } from './host.ts';
-import { kernelSettings, machineCommands, segmentCommands } from './lab-layout.ts';
+import { type Joint, kernelSettings, machineCommands, segmentCommands, tunnelCommands } from './lab-layout.ts';
 import { disown, own, type Removal } from './owned.ts';
 
 export interface LabOptions {
@@ -18,6 +18,8 @@ export interface LabOptions {
   readonly cni?: Wiring;
   /** 3 if not given. */
   readonly podsPerNode?: number;
+  /** Plain routes if not given. */
+  readonly joint?: Joint;
 }
 
 interface LabRecord extends Required<LabOptions> {
@@ -86,7 +88,7 @@ export class Lab {
     if (missing) throw new EnvironmentError(`Expected a machine that can hold a lab but ${missing}`);
     own(removalOf(checkedName(options.name)));
     try {
-      return new Lab(await setup({ cni: 'ptp', podsPerNode: 3, ...options }));
+      return new Lab(await setup({ cni: 'ptp', podsPerNode: 3, joint: 'routes', ...options }));
     } catch (error) {
       await removeLab(options.name);
       disown(removalOf(options.name));
@@ -164,6 +166,7 @@ async function setup(options: Required<LabOptions>): Promise<LabRecord> {
   await Promise.all(machines.map((each) => ip(['-n', `${name}-${each}`], machineCommands(each))));
   const nodes = await Promise.all(
     nodePlans.map(async (plan, i) => {
+      if (options.joint === 'vxlan') await ip(['-n', `${name}-${plan.name}`], tunnelCommands(plan.name));
       const records: PodRecord[] = [];
       for (const pod of pods[i] ?? []) records.push(await wirePod(options, plan.name, pod)); // one by one: addresses in order
       return { ...hostRecord(name, plan.name, plan.addresses), pods: records };
