@@ -56,11 +56,9 @@ int handle_last_hop(struct __sk_buff *skb)
 /* A packet that is not sent on to another node, as a router between would not (RFC 1812, 5.2.7 and 5.3.1). */
 static __always_inline int handle_undeliverable(struct __sk_buff *skb, enum reason why, __u32 mtu)
 {
-	enum family family = family_of_skb(skb);
-	struct packet packet = {};
-	struct cursor cursor;
+	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
 
-	if (parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS) != REASON_TRANSLATED)
+	if (parse_any(skb, &packet) != REASON_TRANSLATED)
 		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
 	return answer(skb, reject(skb, &packet, why, mtu), 0);
 }
@@ -150,19 +148,28 @@ int handle_icmp_egress(struct __sk_buff *skb)
 	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_egress4(skb) : icmp_egress6(skb);
 }
 
-/* Opens the connection of an extended packet that begins one at an uplink; the packet is then one of that connection.
+/*
+ * Opens the connection of an extended packet that begins one at an uplink, and finds the way of one that leaves by one;
+ * the packet then has what it needs, and comes again.
  */
 SEC("tc")
 int handle_uplink(struct __sk_buff *skb)
 {
 	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
+	struct connection *connection = NULL;
 	enum reason reason;
 	struct flow flow;
 
 	reason = parse_any(skb, &packet);
-	if (reason == REASON_TRANSLATED && open_connection_of_uplink(skb, &packet, &flow, &reason))
-		return conclude(skb, hand_over_to(HANDLER_EXTENDED_INGRESS));
-	return reason == REASON_PASSED_NOT_OURS ? TC_ACT_UNSPEC : conclude(skb, verdict_of(reason));
+	if (reason == REASON_TRANSLATED)
+		connection = find_connection(&packet.tuple, &flow);
+	if (reason == REASON_TRANSLATED && !connection)
+		connection = open_connection_of_uplink(skb, &packet, &flow, &reason);
+	if (!connection)
+		return reason == REASON_PASSED_NOT_OURS ? TC_ACT_UNSPEC : conclude(skb, verdict_of(reason));
+	if (connection->flags & CONNECTION_OUTSIDE && !next_hop_of(skb, skb->ifindex, &flow))
+		return verdict_of(REASON_DROPPED_NO_ROUTE);
+	return conclude(skb, hand_over_to(HANDLER_EXTENDED_INGRESS));
 }
 
 SEC("tc")

@@ -13,23 +13,20 @@
 #include "lib/parse.h"
 #include "lib/skb.h"
 
-/*
- * As a router does: what is too big or too old goes back as an ICMP error. Large packets of GRO are judged by the
- * segments that they will be sent as.
- */
+/* As a router does: what is too big or too old goes back as an ICMP error. */
 static __noinline int send_out(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
 			       const struct flow *flow)
 {
 	const struct next_hop *hop = next_hop_of(skb, skb->ifindex, flow);
 	enum family family = packet->tuple.family;
-	__u32 index = flow->connection, mtu = 0;
+	__u32 index = flow->connection, mtu;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 
 	if (!hop || !connection)
 		return verdict_of(REASON_DROPPED_NO_ROUTE);
 	if (is_at_last_hop(cursor, family))
 		return hand_over_to(HANDLER_TIME_EXCEEDED);
-	if (bpf_check_mtu(skb, hop->ifindex, &mtu, 0, BPF_MTU_CHK_SEGS) > 0) {
+	if (!fits_device(skb, hop->ifindex, packet->length, &mtu)) {
 		skb->cb[0] = mtu;
 		return hand_over_to(HANDLER_TOO_BIG);
 	}

@@ -176,6 +176,29 @@ static __always_inline int is_crc_unknown(const struct packet *packet, const str
 		connection->virtual_port != connection->destination_port);
 }
 
+#define MAY_LEAVE 0
+
+/*
+ * Whether a packet may leave by an uplink, as send_out asks: here with what is known of the next hop, as looking it up
+ * takes stack.
+ * @return MAY_LEAVE, or a verdict
+ */
+static __always_inline int judge_leaving(struct __sk_buff *skb, const struct cursor *cursor,
+					 const struct packet *packet, const struct flow *flow)
+{
+	const struct next_hop *hop = young_hop_of(flow);
+	__u32 mtu;
+
+	if (!hop)
+		return hand_over_to(HANDLER_UPLINK);
+	if (is_at_last_hop(cursor, packet->tuple.family))
+		return hand_over_to(HANDLER_TIME_EXCEEDED);
+	if (fits_device(skb, hop->ifindex, packet->length, &mtu))
+		return MAY_LEAVE;
+	skb->cb[0] = mtu;
+	return hand_over_to(HANDLER_TOO_BIG);
+}
+
 /*
  * Finishes what leads to a connection. A function of its own, and it leaves sending to its caller, for the sake of the
  * stack.
@@ -185,6 +208,7 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 {
 	enum hook hook = packet->tuple.hook;
 	struct connection *connection;
+	int verdict = MAY_LEAVE;
 	struct cursor cursor;
 	enum reason reason;
 	struct flow flow;
@@ -200,14 +224,18 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 		reason = REASON_DROPPED_REWRITE_FAILED;
 		connection = NULL;
 	}
+	if (connection && connection->flags & CONNECTION_OUTSIDE)
+		verdict = judge_leaving(skb, &cursor, packet, &flow);
+	if (verdict == hand_over_to(HANDLER_UPLINK))
+		return verdict;
 	if (fragment->is_fragment)
-		remember_fragment(&packet->tuple, fragment, connection ? &flow : NULL);
+		remember_fragment(&packet->tuple, fragment, connection && verdict == MAY_LEAVE ? &flow : NULL);
 	if (!connection)
 		return verdict_of(reason);
+	if (verdict != MAY_LEAVE)
+		return verdict;
 	if (!(connection->flags & CONNECTION_OUTSIDE))
 		return forward(skb, &cursor, packet, connection, &flow, packet->tuple.family);
-	if (is_at_last_hop(&cursor, packet->tuple.family))
-		return hand_over_to(HANDLER_TIME_EXCEEDED);
 	if (advance_connection(connection, packet, &flow))
 		return TC_ACT_UNSPEC;
 	if (translate(skb, &cursor, packet, connection, &flow, packet->tuple.family))

@@ -114,6 +114,15 @@ static __noinline enum reason renew_hop(void *ctx, __u32 ifindex, const struct f
 	return reason == REASON_PASSED_NOT_OURS ? REASON_DROPPED_NO_ROUTE : reason;
 }
 
+/* The next hop of a flow as it is known; NULL where it has to be asked for (anew). */
+static __always_inline const struct next_hop *young_hop_of(const struct flow *flow)
+{
+	__u32 index = 2 * flow->connection + flow->direction;
+	const struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &index);
+
+	return hop && now_ns() - hop->checked <= NEXT_HOP_LIFETIME_NS ? hop : NULL;
+}
+
 /* The next hop of a flow, which is asked for anew when it is old. @return NULL when there is no route */
 static __always_inline const struct next_hop *next_hop_of(void *ctx, __u32 ifindex, const struct flow *flow)
 {

@@ -57,24 +57,23 @@ const machines: Readonly<
 };
 
 /** The nodes' addresses in the tunnel, which packets that a node sends through it have as their source. */
-const tunnelEnds: Readonly<Record<string, DualAddress>> = {
+export const tunnelEnds: Readonly<Record<'node1' | 'node2', DualAddress>> = {
   node1: { v4: '10.244.255.1', v6: 'fd00:10:244:ff::1' },
   node2: { v4: '10.244.255.2', v6: 'fd00:10:244:ff::2' },
 };
 
 /** Lets the routes to the other node's pods lead through a tunnel of the MTU that is left over a segment of 1500. */
-export function tunnelCommands(name: string): string {
-  const [other, peer, pods] =
-    name === 'node1' ? (['node2', nodeTwo, podRangeTwo] as const) : (['node1', nodeOne, podRangeOne] as const);
-  const own = tunnelEnds[name];
-  const gateway = tunnelEnds[other];
+export function tunnelCommands(name: 'node1' | 'node2'): string {
+  const [own, gateway] =
+    name === 'node1' ? [tunnelEnds.node1, tunnelEnds.node2] : [tunnelEnds.node2, tunnelEnds.node1];
+  const [remote, pods] = name === 'node1' ? [nodeTwo, podRangeTwo] : [nodeOne, podRangeOne];
   return [
-    `link add ${tunnelDevice} mtu 1450 type vxlan id 42 dev eth0 remote ${peer.v4} dstport 4789`,
-    `address add ${own?.v4}/24 dev ${tunnelDevice}`,
-    `address add ${own?.v6}/64 dev ${tunnelDevice} nodad`,
+    `link add ${tunnelDevice} mtu 1450 type vxlan id 42 dev eth0 remote ${remote.v4} dstport 4789`,
+    `address add ${own.v4}/24 dev ${tunnelDevice}`,
+    `address add ${own.v6}/64 dev ${tunnelDevice} nodad`,
     `link set ${tunnelDevice} up`,
-    `route replace ${pods.v4} via ${gateway?.v4}`,
-    `route replace ${pods.v6} via ${gateway?.v6}`,
+    `route replace ${pods.v4} via ${gateway.v4}`,
+    `route replace ${pods.v6} via ${gateway.v6}`,
   ].join('\n');
 }
 

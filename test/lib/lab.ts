@@ -8,7 +8,13 @@ import { clientOne, nodeOne, nodeTwo, podRangeOne, podRangeTwo } from './cast.ts
 import { attachPod, detachPod, type PodNetwork, pluginFolder, pluginNames, type Wiring } from './cni.ts';
 import { mustRun, runCommand } from './command.ts';
 import { Host, type HostRecord, Node, type NodeRecord, Pod, type PodRecord } from './host.ts';
-import { type Joint, kernelSettings, machineCommands, segmentCommands, tunnelCommands } from './lab-layout.ts';
+import {
+  type Joint,
+  kernelSettings,
+  machineCommands,
+  segmentCommands,
+  tunnelCommands,
+} from './lab-layout.ts';
 import { disown, own, type Removal } from './owned.ts';
 
 export interface LabOptions {
