@@ -2,11 +2,16 @@
 // CPU time of the whole path from pod to pod, by way and by what is done; all ways in turn, round by round.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { compileTraffic, PathSubject, type SubjectOptions, type Way } from './path-subjects.ts';
+import { compileTraffic, type Deed, PathSubject, type SubjectOptions, type Way } from './path-subjects.ts';
 
 /** What a client does, and how often in one round: some 30 ms. */
-const deeds = { connections: 1000, exchanges: 4000, datagrams: 4000 } as const;
-export type Deed = keyof typeof deeds;
+const deeds = {
+  connections: 1000,
+  exchanges: 4000,
+  datagrams: 4000,
+  flows: 2000,
+  mebibytes: 128,
+} as const satisfies Record<Deed, number>;
 
 export interface PathRow {
   readonly way: Way;

@@ -23,6 +23,9 @@ export async function compileTraffic(folder: string): Promise<string> {
   return program;
 }
 
+/** What a client can do: TCP connections with one exchange each, exchanges on one, datagrams of one UDP flow, UDP flows of one datagram each, a TCP stream. */
+export type Deed = 'connections' | 'exchanges' | 'datagrams' | 'flows' | 'mebibytes';
+
 export type Way = 'plain routing' | 'nftables' | 'BPVS';
 
 export interface SubjectOptions {
@@ -64,7 +67,7 @@ export class PathSubject {
   }
 
   /** Has the client do `count` of something. @returns the nanoseconds of CPU each took: client, server and softirq */
-  async run(what: 'connections' | 'exchanges' | 'datagrams', count: number): Promise<number> {
+  async run(what: Deed, count: number): Promise<number> {
     const before = this.#cpuNs();
     this.#client?.say(`${what} ${count}`);
     await this.#client?.line();

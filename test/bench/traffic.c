@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ends of the measured path, as cheap as they can be: servers that echo, and a client that does what it is told.
- *     traffic tcp-server PORT | udp-server PORT | client ADDRESS PORT
- * The client reads "connections N", "exchanges N" or "datagrams N" from stdin and answers each with a line.
+ * The ends of the measured path, as cheap as they can be: servers that echo,
+ * and a client that does what it is told. traffic tcp-server PORT | udp-server
+ * PORT | client ADDRESS PORT The client reads "connections N", "exchanges N",
+ * "datagrams N", "flows N" (datagrams, each from a port of its own) or
+ * "mebibytes N" (in one stream) from stdin and answers each with a line.
  */
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +21,16 @@ enum {
 	MESSAGE_SIZE = 64,
 	BACKLOG = 128,
 	RECEIVE_TIMEOUT_SECONDS = 5,
+	MEBIBYTE = 1 << 20,
+	CHUNK_SIZE = 1 << 16,
 };
 
-/* The first byte of a message: whether the server closes behind its answer, so that TIME_WAIT is on its side. */
-enum { MORE = 'm', LAST = 'l' };
+/*
+ * The first byte of a message: whether the server closes behind its answer, so
+ * that TIME_WAIT is on its side; or that a stream of as many mebibytes follows
+ * as the next four bytes say, before the answer.
+ */
+enum { MORE = 'm', LAST = 'l', STREAM = 's' };
 
 static struct sockaddr_in address_of(const char *address, const char *port)
 {
@@ -62,11 +71,29 @@ static void set_no_delay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+static void receive_mebibytes(int fd, const char *message)
+{
+	static char chunk[CHUNK_SIZE];
+	uint32_t count;
+	uint64_t left;
+
+	memcpy(&count, message + 1, sizeof(count));
+	for (left = (uint64_t)count * MEBIBYTE; left > 0;) {
+		ssize_t size = recv(fd, chunk, left < sizeof(chunk) ? left : sizeof(chunk), 0);
+
+		if (size <= 0)
+			return;
+		left -= size;
+	}
+}
+
 static void echo_stream(int fd)
 {
 	char message[MESSAGE_SIZE];
 
 	while (recv(fd, message, sizeof(message), MSG_WAITALL) == sizeof(message)) {
+		if (message[0] == STREAM)
+			receive_mebibytes(fd, message);
 		if (send(fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
 			return;
 		if (message[0] == LAST)
@@ -151,6 +178,38 @@ static void make_exchanges(int type, const struct sockaddr_in *server, long coun
 	close(fd);
 }
 
+static void make_flows(const struct sockaddr_in *server, long count)
+{
+	while (count--) {
+		int fd = open_client(SOCK_DGRAM, server);
+
+		exchange(fd, LAST);
+		close(fd);
+	}
+}
+
+static void send_mebibytes(const struct sockaddr_in *server, uint32_t count)
+{
+	static char chunk[CHUNK_SIZE];
+	int fd = open_client(SOCK_STREAM, server);
+	char message[MESSAGE_SIZE] = { STREAM };
+	uint64_t left;
+
+	memcpy(message + 1, &count, sizeof(count));
+	if (send(fd, message, sizeof(message), 0) != sizeof(message))
+		err(1, "send");
+	for (left = (uint64_t)count * MEBIBYTE; left > 0;) {
+		ssize_t size = send(fd, chunk, left < sizeof(chunk) ? left : sizeof(chunk), 0);
+
+		if (size <= 0)
+			err(1, "send");
+		left -= size;
+	}
+	if (recv(fd, message, sizeof(message), MSG_WAITALL) != sizeof(message))
+		err(1, "recv");
+	close(fd);
+}
+
 static void obey(const char *address, const char *port)
 {
 	struct sockaddr_in server = address_of(address, port);
@@ -164,6 +223,10 @@ static void obey(const char *address, const char *port)
 			make_exchanges(SOCK_STREAM, &server, count);
 		else if (!strcmp(verb, "datagrams"))
 			make_exchanges(SOCK_DGRAM, &server, count);
+		else if (!strcmp(verb, "flows"))
+			make_flows(&server, count);
+		else if (!strcmp(verb, "mebibytes"))
+			send_mebibytes(&server, count);
 		else
 			errx(2, "unknown: %s", verb);
 		puts("done");
@@ -180,6 +243,7 @@ int main(int argc, char **argv)
 	else if (argc == 4 && !strcmp(argv[1], "client"))
 		obey(argv[2], argv[3]);
 	else
-		errx(2, "usage: traffic tcp-server PORT | udp-server PORT | client ADDRESS PORT");
+		errx(2, "usage: traffic tcp-server PORT | udp-server PORT | client ADDRESS "
+			"PORT");
 	return 0;
 }
