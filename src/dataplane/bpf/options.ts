@@ -37,7 +37,7 @@ export interface Timeouts {
 
 export const defaultPinDirectory = '/sys/fs/bpf/bpvs';
 
-/** About 235 MiB of kernel memory on two CPUs, mostly for connections. */
+/** About 200 MiB of kernel memory on two CPUs, mostly for connections. */
 export const defaultSizes: TableSizes = {
   services: 65_536,
   destinations: 131_072,
