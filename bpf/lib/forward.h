@@ -34,6 +34,7 @@ static __always_inline struct connection *connection_for(struct __sk_buff *skb, 
 							 struct flow *flow, enum hook hook, enum reason *reason)
 {
 	struct connection *connection = known_connection(packet, flow, reason);
+	struct service *service;
 
 	if (connection || *reason != REASON_TRANSLATED)
 		return connection;
@@ -41,7 +42,10 @@ static __always_inline struct connection *connection_for(struct __sk_buff *skb, 
 	if (hook == HOOK_EGRESS || is_for_another_host(skb))
 		return NULL;
 	if (is_uplink(skb->ifindex)) {
-		*reason = BEGINS_AT_UPLINK;
+		/* Most are for the node itself, tunnelled packets among them. */
+		*reason = service_of(packet, &service);
+		if (*reason == REASON_TRANSLATED)
+			*reason = BEGINS_AT_UPLINK;
 		return NULL;
 	}
 	connection = new_connection(packet, flow, reason);
