@@ -50,7 +50,24 @@ export function parseUplinks(text: string): UplinkFilter {
 /** include/uapi/linux/rtnetlink.h: RT_SCOPE_UNIVERSE. */
 const globalScope = 0;
 
-const families = [4, 6] as const;
+/** Of each family, the address that packets have as their source. */
+type Sources = readonly [source4: Address | undefined, source6: Address | undefined];
+
+/**
+ * The uplinks by index, at most so many. What leaves by a device without an address of its own has that of the first
+ * one that has any.
+ */
+export function sourcesOf(
+  { links, addresses }: Network,
+  isUplink: UplinkFilter,
+  limit: number,
+): ReadonlyMap<number, Sources> {
+  const chosen = links.filter((link) => isUplink(link, { links, addresses })).slice(0, limit);
+  const firstOf = (family: Family, among: readonly LinkRecord[]) =>
+    among.flatMap(({ index }) => primaryAddress(addresses, index, family) ?? [])[0];
+  const sourceOf = (family: Family, link: LinkRecord) => firstOf(family, [link]) ?? firstOf(family, chosen);
+  return new Map(chosen.map((link) => [link.index, [sourceOf(4, link), sourceOf(6, link)]]));
+}
 
 /** Keeps the map `uplinks`, and in the filter the addresses that destinations answer to. */
 export class Uplinks {
@@ -63,17 +80,9 @@ export class Uplinks {
     this.#filter = filter;
   }
 
-  /** What leaves by a device without an address of its own has that of the first one that has any. Throws SystemError. */
+  /** Throws SystemError. */
   set(network: Network, isUplink: UplinkFilter): void {
-    const chosen = network.links.filter((link) => isUplink(link, network)).slice(0, this.#map.maxEntries);
-    const sourceOf = (family: Family, links: readonly LinkRecord[]) =>
-      links.flatMap(({ index }) => primaryAddress(network.addresses, index, family) ?? [])[0];
-    const entries = new Map(
-      chosen.map((link) => [
-        link.index,
-        families.map((family) => sourceOf(family, [link]) ?? sourceOf(family, chosen)),
-      ]),
-    );
+    const entries = sourcesOf(network, isUplink, this.#map.maxEntries);
     const sources = new Set([...entries.values()].flat().filter((source) => source !== undefined));
     for (const source of sources) this.#addSource(source);
     for (const key of [...this.#map.keys()]) if (!entries.has(key.readUInt32LE())) this.#map.delete(key);
