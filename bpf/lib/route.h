@@ -65,7 +65,8 @@ static __always_inline enum reason look_up_route(void *ctx, const struct tuple *
 	switch (result) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		fill_hop(hop, &lookup, result == BPF_FIB_LKUP_RET_SUCCESS);
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED: /* a success about a packet that is longer than the device's MTU */
+		fill_hop(hop, &lookup, result != BPF_FIB_LKUP_RET_NO_NEIGH);
 		return REASON_TRANSLATED;
 	case BPF_FIB_LKUP_RET_BLACKHOLE:
 	case BPF_FIB_LKUP_RET_UNREACHABLE:

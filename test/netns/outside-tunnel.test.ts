@@ -100,7 +100,11 @@ suite('outside clients through a tunnel', { skip: missingForLab() ?? false }, ()
     test(`tunnel ${family} udp: a datagram that must not be fragmented and does not fit is refused with the tunnel's MTU`, async () => {
       await forgetPaths();
       const argv = ['python3', pathMtuScript, target.address, String(target.port), String(tunnelMtu - 20)];
+      using view = openBpfView(agent.pinDirectory);
+      const refused = () => view.reasons().get('rejected_too_big') ?? 0n;
+      const before = refused();
       assert.equal((await outside().host.mustRun(argv)).trim(), `EMSGSIZE ${tunnelMtu}`);
+      assert.equal(refused(), before + 1n, 'by BPVS, before the packet opens a connection that stays here');
     });
 
     test(`tunnel ${family} udp: datagrams of 32 KiB arrive, and answers as long, once the client knows what fits`, async () => {
