@@ -83,6 +83,7 @@ static __always_inline enum reason parse_any(struct __sk_buff *skb, struct packe
 static __always_inline int point_to_transport(struct __sk_buff *skb, const struct packet *packet, struct cursor *cursor)
 {
 	__u32 transport = packet->transport_offset;
+	void *at;
 
 	cursor->start = (void *)(long)skb->data;
 	cursor->end = (void *)(long)skb->data_end;
@@ -90,7 +91,9 @@ static __always_inline int point_to_transport(struct __sk_buff *skb, const struc
 	barrier_var(transport);
 	if (transport > TRANSPORT_OFFSET_MAX)
 		return -1;
-	cursor->at = cursor->start + transport;
+	at = cursor->start + transport;
+	barrier_var(at); /* one register to Linux 6.1, which knows a bound only of the pointer that was compared */
+	cursor->at = at;
 	return 0;
 }
 
