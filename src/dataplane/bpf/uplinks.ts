@@ -4,7 +4,7 @@ import { type Address, addressBytes, addressFromBytes, type Family } from '../..
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { AddressRecord, LinkRecord } from '../../native/network-records.ts';
 import type { AddressFilter } from './address-filter.ts';
-import { parsePatterns } from './devices.ts';
+import { isReadableDevice, parsePatterns } from './devices.ts';
 import { layouts } from './layouts.ts';
 import { encode } from './struct.ts';
 
@@ -55,7 +55,8 @@ type Sources = readonly [source4: Address | undefined, source6: Address | undefi
 
 /**
  * The uplinks by index, at most so many. What leaves by a device without an address of its own has that of the first
- * one that has any.
+ * one that has any; so has what leaves by a device without an Ethernet header, as the programs cannot read the replies
+ * that would come in there.
  */
 export function sourcesOf(
   { links, addresses }: Network,
@@ -65,7 +66,9 @@ export function sourcesOf(
   const chosen = links.filter((link) => isUplink(link, { links, addresses })).slice(0, limit);
   const firstOf = (family: Family, among: readonly LinkRecord[]) =>
     among.flatMap(({ index }) => primaryAddress(addresses, index, family) ?? [])[0];
-  const sourceOf = (family: Family, link: LinkRecord) => firstOf(family, [link]) ?? firstOf(family, chosen);
+  const readable = chosen.filter(isReadableDevice);
+  const sourceOf = (family: Family, link: LinkRecord) =>
+    firstOf(family, isReadableDevice(link) ? [link, ...readable] : readable);
   return new Map(chosen.map((link) => [link.index, [sourceOf(4, link), sourceOf(6, link)]]));
 }
 

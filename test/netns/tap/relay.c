@@ -15,41 +15,40 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static int open_tun(const char *name) {
-  struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
-  int tun = open("/dev/net/tun", O_RDWR);
+static int open_tun(const char *name)
+{
+	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int tun = open("/dev/net/tun", O_RDWR);
 
-  strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-  return tun < 0 || ioctl(tun, TUNSETIFF, &request) ? -1 : tun;
+	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	return tun < 0 || ioctl(tun, TUNSETIFF, &request) ? -1 : tun;
 }
 
-int main(int argc, char **argv) {
-  struct pollfd ends[2] = {{.events = POLLIN}, {.events = POLLIN}};
-  static unsigned char packet[65536];
-  int other;
+int main(int argc, char **argv)
+{
+	struct pollfd ends[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	static unsigned char packet[65536];
+	int other;
 
-  if (argc != 3)
-    return 2;
-  ends[0].fd = open_tun(argv[1]);
-  other = open(argv[2], O_RDONLY);
-  if (ends[0].fd < 0 || other < 0 || setns(other, CLONE_NEWNET) ||
-      (ends[1].fd = open_tun(argv[1])) < 0) {
-    perror("relay");
-    return 1;
-  }
-  puts("ready");
-  fflush(stdout);
-  while (poll(ends, 2, -1) > 0) {
-    for (int i = 0; i < 2; i++) {
-      ssize_t length = ends[i].revents & POLLIN
-                           ? read(ends[i].fd, packet, sizeof(packet))
-                           : 0;
+	if (argc != 3)
+		return 2;
+	ends[0].fd = open_tun(argv[1]);
+	other = open(argv[2], O_RDONLY);
+	if (ends[0].fd < 0 || other < 0 || setns(other, CLONE_NEWNET) || (ends[1].fd = open_tun(argv[1])) < 0) {
+		perror("relay");
+		return 1;
+	}
+	puts("ready");
+	fflush(stdout);
+	while (poll(ends, 2, -1) > 0) {
+		for (int i = 0; i < 2; i++) {
+			ssize_t length = ends[i].revents & POLLIN ? read(ends[i].fd, packet, sizeof(packet)) : 0;
 
-      /* A device that is down, or whose queue is full, loses packets as a wire
-       * does. */
-      if (length > 0 && write(ends[!i].fd, packet, length) < 0)
-        continue;
-    }
-  }
-  return 1;
+			/* A device that is down, or whose queue is full, loses packets as a wire
+			 * does. */
+			if (length > 0 && write(ends[!i].fd, packet, length) < 0)
+				continue;
+		}
+	}
+	return 1;
 }

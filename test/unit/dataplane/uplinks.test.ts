@@ -143,6 +143,24 @@ suite('sources of uplinks', () => {
     ]);
   });
 
+  test('a device without an Ethernet header has the address of one where replies can be read', () => {
+    const mixed = [
+      link(9, 'wg0', 'wireguard', { type: none }),
+      link(10, 'tunl0', 'ipip', { type: 768 }),
+      ...two,
+    ];
+    const found = [address(9, '10.9.0.1/24'), address(3, '203.0.113.1/24')];
+    assert.deepEqual(
+      [...sourcesOf({ links: mixed, addresses: found }, isUplink, 100)].map(([index, [source4]]) => [
+        index,
+        source4,
+      ]),
+      [9, 10, 2, 3].map((index) => [index, '203.0.113.1']),
+    );
+    const alone = sourcesOf({ links: mixed.slice(0, 2), addresses: found }, isUplink, 100);
+    assert.deepEqual(alone.get(9), [undefined, undefined]);
+  });
+
   test('addresses that are tentative, deprecated or for this link or host alone are passed over', () => {
     const found = sources(
       address(2, 'fe80::1/64', { scope: linkScope }),
