@@ -23,6 +23,7 @@
 #define DESTINATION_PORT 8080
 #define CLIENTS 1024
 #define FIRST_PORT 1024
+#define HOP_LIMIT 64 /* as the packet had it that the sums are of */
 
 /* What packets to make. User space writes it before each run. */
 struct traffic {
@@ -154,6 +155,7 @@ static __always_inline int write4(struct traffic *state, void *start, void *end)
 	if ((void *)(ip + 1) > end)
 		return -1;
 	make_ends(&ends, state, 0, 0, 0);
+	ip->ttl = HOP_LIMIT;
 	ip->saddr = ends.source;
 	ip->daddr = ends.destination;
 	sum = (__u64)ends.source + ends.destination;
@@ -176,6 +178,7 @@ static __always_inline int write6(struct traffic *state, void *start, void *end)
 	if ((void *)(ip + 1) > end)
 		return -1;
 	make_ends(&ends, state, CLIENT_PREFIX, DESTINATION_PREFIX, VIRTUAL_PREFIX);
+	ip->hop_limit = HOP_LIMIT;
 	write_address6(&ip->saddr, ends.source_prefix, ends.source);
 	write_address6(&ip->daddr, ends.destination_prefix, ends.destination);
 	sum = (__u64)ends.source + ends.destination + ends.source_prefix + ends.destination_prefix;

@@ -13,6 +13,8 @@ export interface PacketRow {
   readonly ns: number;
 }
 
+export const sentOutByXdp = 'XDP, established request with SNAT, sent out, TCP over IPv4';
+
 /** What must have become of a packet. */
 type Fate = 'request translated' | 'reply translated' | 'untouched';
 
@@ -24,6 +26,8 @@ interface Subject {
   readonly flows: number;
   readonly traffic: Traffic;
   readonly fate: Fate;
+  /** Run before each slice. */
+  readonly prepare?: () => void;
   /** Every packet is of another flow, none comes twice; this many a slice. */
   readonly newFlowsPerSlice?: number;
 }
@@ -71,14 +75,16 @@ function measureSmall(fresh: Fresh): readonly PacketRow[] {
     connections: smallTable,
     kinds: kinds(many).slice(0, 1),
   });
+  using outside = World.open(fresh, { services: many, connections: smallTable, kinds: kinds(1).slice(0, 1) });
   const subjects = [1, many].flatMap((flows) => [
     floor.subject(flows),
+    ...(flows === 1 ? [outsideSubject(outside)] : []),
     ...establishedSubjects(world, flows, kinds(flows)),
     ...establishedSubjects(lone, flows, kinds(flows).slice(0, 1)),
     ...foreignSubjects(world, flows),
   ]);
   const rows = measure(fresh, subjects);
-  for (const each of [world, lone]) each.checkDrops();
+  for (const each of [world, lone, outside]) each.checkDrops();
   return rows;
 }
 
@@ -169,6 +175,19 @@ function establishedSubjects(world: World, flows: number, kinds: readonly Kind[]
   });
 }
 
+/** One flow of an outside client with a destination on another node. */
+function outsideSubject(world: World): Subject {
+  return {
+    name: sentOutByXdp,
+    services: many,
+    program: world.xdp,
+    flows: 1,
+    traffic: { ...request, flows: 1 },
+    fate: 'request translated',
+    prepare: () => world.sendFirstOut(),
+  };
+}
+
 function foreignSubjects(world: World, flows: number): readonly Subject[] {
   const foreign = { virtualBase: virtualBases.foreign, destinationBase: destinationBases.foreign };
   const traffic: Traffic = { ...request, ...foreign, flows: Math.max(flows, fewStrangers) };
@@ -233,7 +252,8 @@ function measure(fresh: Fresh, subjects: readonly Subject[]): readonly PacketRow
   const measured = subjects.map((subject) => ({ subject, full: Infinity, empty: Infinity }));
   for (let round = 0; round < rounds; round++) {
     for (const row of measured) {
-      const { program, traffic, newFlowsPerSlice, fate } = row.subject;
+      const { program, traffic, newFlowsPerSlice, fate, prepare } = row.subject;
+      prepare?.();
       const count = newFlowsPerSlice ?? Math.round(sliceNs / Math.min(row.full, 200));
       const firstFlow = traffic.firstFlow + (newFlowsPerSlice ?? 0) * round;
       const packets = { ...traffic, firstFlow };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The results as tables, and the ratios that must hold.
-import type { PacketRow } from './packet-rows.ts';
+import { type PacketRow, sentOutByXdp } from './packet-rows.ts';
 import type { PathResults, PathRow } from './path-rows.ts';
 import type { Deed } from './path-subjects.ts';
 
@@ -97,6 +97,7 @@ function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
 function limitFor({ name, flows }: PacketRow): number | undefined {
   if (name === established && flows !== many) return flows > many ? 1.5 : 2.5;
   if (name === `XDP, ${established}` && flows !== many) return flows > many ? 1.3 : 2;
+  if (name === sentOutByXdp) return 3;
   const isForeign = name.startsWith('none of ours') && !name.includes('straight from a destination');
   return isForeign ? 0.6 : undefined;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A data plane without pins or devices, with many services and flows that the programs themselves have opened.
 import { BpfDataPlane } from '../../src/dataplane/bpf/bpf-data-plane.ts';
-import { layouts } from '../../src/dataplane/bpf/layouts.ts';
+import { enums, layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { defaultSizes, defaultTimeouts, type TableSizes } from '../../src/dataplane/bpf/options.ts';
-import { encode } from '../../src/dataplane/bpf/struct.ts';
+import { decode, encode } from '../../src/dataplane/bpf/struct.ts';
 import { type Address, parseAddress } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerName } from '../../src/model/scheduler.ts';
@@ -35,6 +35,12 @@ export interface WorldOptions {
   readonly kinds: readonly Kind[];
 }
 
+/** The index of lo, by which test runs come in. */
+const lo = 1;
+const nodeAddress = 0x0a0a0a0a;
+/** The programs' clock is behind by a tick at most. */
+const coarseClockLagNs = 20_000_000n;
+
 /** Flows are opened in pieces that fit into the ring of the half-open. */
 const pieceSize = 16_384;
 
@@ -51,8 +57,8 @@ export class World implements Disposable {
     const { services, kinds } = options;
     const world = new World(openPlane(sizesOf(options)), services);
     world.plane.programs.run('stop_sweep'); // its timer would be met by chance
-    const lo = encode(layouts.xdp_device, { ifindex: 1 }); // by which test runs come in
-    world.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);
+    const device = encode(layouts.xdp_device, { ifindex: lo });
+    world.plane.programs.maps.get('xdp_devices').update(new Uint8Array([lo, 0, 0, 0]), device);
     for (const kind of kinds) {
       applyAll(world.plane, serviceOperations(kind, services));
       if (kind.flows > 0) world.#open(fresh, kind);
@@ -70,6 +76,29 @@ export class World implements Disposable {
 
   get egress(): BpfProgram {
     return this.plane.programs.program('tc_egress');
+  }
+
+  /**
+   * Makes the first connection's requests go out of lo, from another source, as those of an outside client to another node do.
+   * That way is young for a second.
+   */
+  sendFirstOut(): void {
+    const { maps } = this.plane.programs;
+    const first = new Uint8Array(4);
+    const connection = maps.get('connections').lookup(first);
+    if (!connection) throw new Error('Expected a first connection');
+    const fields = decode(layouts.connection, connection);
+    const { CONNECTION_OUTSIDE, CONNECTION_SOURCE_CHANGED } = enums.connection_flag;
+    const flags = fields.flags | CONNECTION_OUTSIDE | CONNECTION_SOURCE_CHANGED;
+    maps
+      .get('connections')
+      .update(first, encode(layouts.connection, { ...fields, flags, source: nodeAddress }));
+    const checked = process.hrtime.bigint() - coarseClockLagNs;
+    const hop = { checked, ifindex: lo, gateway_family: 4, has_link_addresses: 1 };
+    maps.get('next_hops').update(first, encode(layouts.next_hop, hop));
+    maps
+      .get('xdp_devices')
+      .update(new Uint8Array([lo, 0, 0, 0]), encode(layouts.xdp_device, { ifindex: lo, may_send: 1 }));
   }
 
   /** Throws if any packet was dropped for want of room. */
