@@ -33,7 +33,9 @@ struct abi {
 	enum handler handler;
 	enum hook hook;
 	enum no_destination no_destination;
+	enum pod_device pod_device;
 	enum reason reason;
+	enum redirect redirect;
 	enum scheduler scheduler;
 	enum scheduler_flag scheduler_flag;
 	enum xdp_places xdp_places;

@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/forward.h"
 #include "lib/handlers.h"
+#include "lib/local.h"
 #include "lib/outside.h"
 #include "lib/parse.h"
 #include "lib/skb.h"
@@ -56,6 +57,8 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family)
 		connection = open_connection_of_uplink(skb, &packet, &flow, &reason);
 	if (connection && connection->flags & CONNECTION_OUTSIDE)
 		return send_out(skb, &cursor, &packet, &flow);
+	if (connection && local_redirect)
+		return forward_straight(skb, &cursor, &packet, connection, &flow, family);
 	if (connection)
 		return forward(skb, &cursor, &packet, connection, &flow, family);
 	if (reason != REASON_PASSED_NOT_OURS)

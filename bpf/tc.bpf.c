@@ -16,11 +16,6 @@
 #include "lib/parse.h"
 #include "lib/skb.h"
 
-static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)
-{
-	return is_foreign((void *)(long)skb->data, (void *)(long)skb->data_end, family, hook);
-}
-
 /* An ICMP error comes from whatever router has met the packet that it is about. */
 static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family family)
 {

@@ -193,7 +193,20 @@ struct uplink {
 	struct address source6;
 };
 
-/* Where packets of one direction of a connection with CONNECTION_OUTSIDE leave. */
+/* How a packet is sent straight to where its route leads. */
+enum redirect {
+	REDIRECT_NONE,      /* up the stack */
+	REDIRECT_NEIGHBOUR, /* out of the device, the kernel sees to the neighbour */
+	REDIRECT_PEER,      /* into the other end of the pair, in the pod */
+};
+
+/* Devices behind which there are only pods of this node. */
+enum pod_device {
+	POD_DEVICE_PAIR = 1, /* the host's end of a veth or netkit pair whose other end is in another namespace */
+	POD_DEVICE_BRIDGE,
+};
+
+/* Where packets of one direction of a connection leave that are not sent up the stack. */
 struct next_hop {
 	__u64 checked; /* when the route was looked up, as connection.expires; 0: never */
 	__u32 ifindex;
@@ -201,7 +214,9 @@ struct next_hop {
 	__u8 has_link_addresses; /* the neighbour was known */
 	__u8 link_destination[6];
 	__u8 link_source[6];
-	__u8 padding[6];
+	__u16 generation; /* of the connection that it was looked up for, where its destination is on this node */
+	__u8 redirect;    /* enum redirect; the same */
+	__u8 padding[3];
 	struct address gateway;
 };
 
@@ -243,6 +258,11 @@ enum handler {
 	HANDLER_OUTSIDE,
 	HANDLER_TIME_EXCEEDED,
 	HANDLER_TOO_BIG,
+	/* Of bpf/local.bpf.c, where local_redirect is on. */
+	HANDLER_STRAIGHT4,
+	HANDLER_STRAIGHT6,
+	HANDLER_REPLY4,
+	HANDLER_REPLY6,
 	HANDLER_COUNT,
 };
 

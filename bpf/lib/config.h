@@ -15,6 +15,8 @@ const volatile __u32 flow_buckets = 2;
 const volatile __u64 flow_seed = 0;
 /* CPUs that a per-CPU map has values for. */
 const volatile __u32 possible_cpus = 1;
+/* Local pods are sent to straight, see lib/local.h: the control plane attaches local_ingress in place of tc_ingress. */
+const volatile _Bool local_redirect = 0;
 /* For tests only: time stands still at `virtual_now` of the map `clock`. */
 const volatile _Bool has_virtual_clock = 0;
 

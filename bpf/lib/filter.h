@@ -44,4 +44,9 @@ static __always_inline int is_foreign(const void *start, const void *end, enum f
 			    &address);
 }
 
+static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)
+{
+	return is_foreign((void *)(long)skb->data, (void *)(long)skb->data_end, family, hook);
+}
+
 #endif

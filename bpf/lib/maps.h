@@ -193,7 +193,9 @@ struct {
 	__type(value, struct orphaned_socket);
 } orphaned_sockets SEC(".maps");
 
-/* Devices that are ports of a bridge, by index. Written by the control plane. Full: its packets are left to the stack.
+/*
+ * Devices that are ports of a bridge, by index: the bridge's index. Written by the control plane. Full: its packets are
+ * left to the stack.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -201,6 +203,17 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } bridge_ports SEC(".maps");
+
+/*
+ * Devices of pods by index, as enum pod_device. Written by the control plane where local_redirect is on. Full: packets
+ * of further ones are left to the stack.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} pod_devices SEC(".maps");
 
 /*
  * Devices whose frames XDP meets, each at the place that the lowest bits of its index say. Written by the control

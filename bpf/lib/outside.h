@@ -59,20 +59,6 @@ static __noinline struct connection *open_connection_of_uplink(struct __sk_buff 
 	return begin_connection(packet, destination, *reason == REASON_TRANSLATED ? &source : NULL, flow, reason);
 }
 
-/*
- * Whether a packet fits a device that it is to leave by. Large packets of GRO are judged by the segments that they will
- * be sent as; of the others, the helper would count the Ethernet header against a device that has none.
- * @param length from the IP header on
- * @param mtu set to the device's
- */
-static __always_inline int fits_device(struct __sk_buff *skb, __u32 ifindex, __u32 length, __u32 *mtu)
-{
-	int is_gso = skb->gso_size != 0;
-
-	*mtu = is_gso ? 0 : length;
-	return bpf_check_mtu(skb, ifindex, mtu, 0, is_gso ? BPF_MTU_CHK_SEGS : 0) <= 0;
-}
-
 /* A function's result: send the translated packet the way that skb->cb names, a connection and its direction. */
 #define VERDICT_SEND 0x200
 

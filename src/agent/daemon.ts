@@ -7,7 +7,8 @@ import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
 import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
-import type { UplinkFilter } from '../dataplane/bpf/uplinks.ts';
+import { setPodDevices } from '../dataplane/bpf/pod-devices.ts';
+import type { Network, UplinkFilter } from '../dataplane/bpf/uplinks.ts';
 import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, InputError, SystemError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
@@ -139,7 +140,7 @@ export class Daemon implements AsyncDisposable {
   async #start(): Promise<void> {
     this.#resources.use(
       NetworkFollower.open({
-        networkChanged: (network) => this.#dataPlane.uplinks.set(network, this.#options.isUplink),
+        networkChanged: (network) => this.#setNetwork(network),
         linksChanged: (links) => this.#setLinks(links),
         addressesChanged: (addresses) => this.#setAddresses(addresses),
         failed: (error) => this.#log('warning', 'network events lost', { reason: error.message }),
@@ -235,6 +236,13 @@ export class Daemon implements AsyncDisposable {
       for (const reason of this.#socketProblems.fresh([error.message]))
         this.#log('warning', socketsStay, { reason });
     }
+  }
+
+  #setNetwork(network: Network): void {
+    const { isUplink, bpf } = this.#options;
+    this.#dataPlane.uplinks.set(network, isUplink);
+    const podDevices = this.#dataPlane.programs.maps.get('pod_devices');
+    if (bpf.redirectsLocally) setPodDevices(podDevices, network, isUplink);
   }
 
   #setLinks(links: readonly LinkRecord[]): void {

@@ -36,13 +36,25 @@ export class Daemon {
     inNode: readonly string[],
     services: number,
     target: Target,
+    options: readonly string[] = [],
   ): Promise<Daemon> {
     const folder = mkdtempSync(`${tmpdir()}/${name}-`);
     const pins = `/sys/fs/bpf/${name}`;
     const cgroup = `${findCgroupRoot()}/${name}`;
     mkdirSync(cgroup, { recursive: true });
     writeFileSync(`${folder}/services.json`, JSON.stringify(serviceManifests(services, target)));
-    const argv = ['run', '--manifests', folder, '--node', 'node1', '--pin-dir', pins, '--cgroup', cgroup];
+    const argv = [
+      'run',
+      '--manifests',
+      folder,
+      '--node',
+      'node1',
+      '--pin-dir',
+      pins,
+      '--cgroup',
+      cgroup,
+      ...options,
+    ];
     const speaker = new Speaker([...inNode, 'taskset', '-c', '0', process.execPath, bpvs, ...argv]);
     const daemon = new Daemon(speaker, folder, pins, cgroup);
     try {

@@ -34,6 +34,7 @@ const ways: readonly SubjectOptions[] = [
   { name: 'bench-nft', way: 'nftables', services: 1 },
   { name: 'bench-one', way: 'BPVS', services: 1 },
   { name: 'bench-many', way: 'BPVS', services: 10_000 },
+  { name: 'bench-local', way: 'BPVS with --local-redirect', services: 1 },
 ];
 
 export async function measurePaths(): Promise<PathResults> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Three ways from a pod to a pod of the same node, each in a lab of its own: routed, by nftables, by BPVS.
+// The ways from a pod to a pod of the same node, each in a lab of its own: routed, by nftables, by BPVS.
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mustRun } from '../lib/command.ts';
@@ -26,7 +26,7 @@ export async function compileTraffic(folder: string): Promise<string> {
 /** What a client can do: TCP connections with one exchange each, exchanges on one, datagrams of one UDP flow, UDP flows of one datagram each, a TCP stream. */
 export type Deed = 'connections' | 'exchanges' | 'datagrams' | 'flows' | 'mebibytes';
 
-export type Way = 'plain routing' | 'nftables' | 'BPVS';
+export type Way = 'plain routing' | 'nftables' | 'BPVS' | 'BPVS with --local-redirect';
 
 export interface SubjectOptions {
   readonly name: string;
@@ -90,10 +90,11 @@ export class PathSubject {
       await speaker.line();
     }
     const node = this.#lab.nodes[0];
-    if (this.way === 'BPVS') {
+    if (this.way === 'BPVS' || this.way === 'BPVS with --local-redirect') {
       const endpoint = { endpoint: server.addresses.v4, endpointPort: podPort };
       const target = { address: serviceAddress, port: servicePort, ...endpoint };
-      this.#daemon = await Daemon.start(this.#lab.name, node.command([]), this.services, target);
+      const options = this.way === 'BPVS' ? [] : ['--local-redirect'];
+      this.#daemon = await Daemon.start(this.#lab.name, node.command([]), this.services, target, options);
     } else if (this.way === 'nftables') {
       await node.mustRun(['nft', '-f', '-'], { input: nftables(server.addresses.v4) });
     }

@@ -45,14 +45,14 @@ suite('handlers of rare packets', { skip: missingForBpf() ?? false }, () => {
 
   test('handlers stay when the process ends, and serve the programs of the last process as those of the next', () => {
     {
-      using plane = new TestPlane({ pinDirectory, sizes });
+      using plane = new TestPlane({ pinDirectory, sizes, redirectsLocally: true });
       plane.serve('udp', '10.96.0.99:99', []);
     }
     const left = slots();
     assert.equal(left.includes(undefined), false);
-    using old = new TestPlane({ pinDirectory, sizes });
+    using old = new TestPlane({ pinDirectory, sizes, redirectsLocally: true });
     const replaced = slots();
-    using next = new TestPlane({ pinDirectory, sizes });
+    using next = new TestPlane({ pinDirectory, sizes, redirectsLocally: true });
     for (const [slot, id] of slots().entries()) {
       assert.notEqual(id, replaced[slot]);
       assert.notEqual(id, left[slot]);

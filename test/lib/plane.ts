@@ -7,6 +7,7 @@ import { BpfPrograms } from '../../src/dataplane/bpf/bpf-programs.ts';
 import { readDestinations } from '../../src/dataplane/bpf/destination-table.ts';
 import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { type BpfOptions, defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
+import { contextWith } from '../../src/dataplane/bpf/program-pins.ts';
 import { encode } from '../../src/dataplane/bpf/struct.ts';
 import { parseAddressPort } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
@@ -67,6 +68,9 @@ export interface TestPlaneOptions extends Partial<BpfOptions> {
   /** tc alone if not given. */
   readonly wayIn?: WayIn;
 }
+
+/** Of struct __sk_buff. */
+const ifindexOffset = 40;
 
 export class TestPlane implements Disposable {
   readonly plane: BpfDataPlane;
@@ -134,6 +138,13 @@ export class TestPlane implements Disposable {
     return this.#run('tc_egress', packet, tcVerdicts, flags);
   }
 
+  /** A packet that comes in by a device, with --local-redirect: tc is the first to meet it. */
+  arrive(packet: Uint8Array, ifindex: number): Outcome {
+    const context = contextWith();
+    new DataView(context.buffer).setUint32(ifindexOffset, ifindex, true);
+    return this.#run('local_ingress', packet, tcVerdicts, 0, context);
+  }
+
   /** Moves the clock on and lets the sweep see all connections. */
   advance(seconds: number): void {
     const shared = this.plane.programs.maps.get('shared');
@@ -158,8 +169,10 @@ export class TestPlane implements Disposable {
     packet: Uint8Array,
     verdicts: ReadonlyMap<number, Outcome['verdict']>,
     flags = 0,
+    context?: Uint8Array,
   ): Outcome {
-    const { returnValue, data } = this.plane.programs.program(program).testRun({ data: packet, flags });
+    const input = { data: packet, flags, ...(context && { context }) };
+    const { returnValue, data } = this.plane.programs.program(program).testRun(input);
     const verdict = verdicts.get(returnValue);
     if (!verdict) throw new Error(`${program} returned ${returnValue}`);
     return { verdict, packet: new Uint8Array(data) };

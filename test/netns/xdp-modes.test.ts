@@ -166,6 +166,14 @@ suite('XDP modes', { skip: missingForLab() ?? false }, () => {
     );
   });
 
+  test('--local-redirect with XDP is wrong usage', async () => {
+    await using agent = makeAgent();
+    await assert.rejects(
+      agent.start('--xdp', 'best-effort', '--local-redirect'),
+      /ended with 2:.*Expected --xdp off with --local-redirect/s,
+    );
+  });
+
   test('a device that appears later gets XDP, one that goes is forgotten, one whose link is detached gets it again', async () => {
     const [node] = lab.nodes;
     await using agent = makeAgent();

@@ -31,6 +31,7 @@ interface RunOptions {
   readonly attach: DeviceHook;
   readonly xdp: XdpMode;
   readonly xdpDevices?: string;
+  readonly localRedirect?: boolean;
   readonly scheduler: SchedulerName;
   readonly maxConnections: number;
   readonly tcpTimeout: number;
@@ -79,6 +80,11 @@ export function runCommand(io: CommandOutput): Command {
       '--xdp-devices <names>',
       'devices for --xdp, among those of --devices and written as there (default: physical and bond devices)',
     )
+    .option(
+      '--local-redirect',
+      "send packets to and from this node's pods straight to their devices: faster, but past the node's firewall, " +
+        'connection tracking and policies (default: off)',
+    )
     .addOption(
       new Option('--scheduler <name>', 'scheduler of all virtual services')
         .choices(['rr', 'sh', 'dh'])
@@ -119,6 +125,11 @@ function daemonOptions(options: RunOptions): DaemonOptions {
       'Expected --xdp native or --xdp best-effort with --xdp-devices but received --xdp off',
     );
   }
+  if (options.localRedirect && options.xdp !== 'off') {
+    throw new InputError(
+      `Expected --xdp off with --local-redirect but received --xdp ${options.xdp}: what XDP turns goes up the stack; leave one out`,
+    );
+  }
   return {
     manifests: options.manifests,
     node: options.node,
@@ -144,6 +155,7 @@ function daemonOptions(options: RunOptions): DaemonOptions {
       expireNodestConn: true,
       connReuseMode: 1,
       expiresTcpSockets: options.expireSockets === 'all',
+      redirectsLocally: options.localRedirect === true,
       hasVirtualClock: false,
     },
   };

@@ -167,7 +167,7 @@ export class Attachments {
   }
 
   #attachDirection(ifindex: number, direction: Direction): void {
-    const program = this.#programs.program(`tc_${direction}`);
+    const program = this.#programs.deviceProgram(direction);
     const pin = tcxPin(ifindex, direction);
     if (this.#hook !== 'clsact') {
       try {

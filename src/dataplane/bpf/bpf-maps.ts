@@ -33,6 +33,7 @@ const entriesOf = {
   socket_connections: () => 0,
   orphaned_sockets: () => 0,
   bridge_ports: () => 0,
+  pod_devices: () => 0,
   uplinks: () => 0,
   xdp_devices: () => 0,
   sweepers: () => 1,

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
+import type { Direction } from '../../native/bpf-link.ts';
 import { type BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
@@ -16,6 +17,10 @@ import { contextWith, noPacket } from './program-pins.ts';
 import { decode, type StructLayout } from './struct.ts';
 
 const objectFiles = ['tc', 'translate', 'handlers', 'outside', 'xdp', 'cgroup', 'sweep'] as const;
+
+/** In place of a hook of the others, where the option asks for it. */
+const localRedirectFile = 'local';
+const localHandlers = /^HANDLER_(STRAIGHT|REPLY)\d$/;
 
 function objectPath(name: string): string {
   return fileURLToPath(new URL(`../../../build/bpf/${name}.bpf.o`, import.meta.url));
@@ -57,7 +62,8 @@ export class BpfPrograms implements Disposable {
     const flowSeed = isAdopted ? readFlowSeed(maps.get('settings')) : randomBytes(8).readBigUInt64LE();
     const objects: BpfObject[] = [];
     try {
-      for (const file of objectFiles) objects.push(loadObject(file, options, maps, flowSeed));
+      const files = options.redirectsLocally ? [...objectFiles, localRedirectFile] : objectFiles;
+      for (const file of files) objects.push(loadObject(file, options, maps, flowSeed));
       const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted, flowSeed);
       programs.#fillHandlers();
       if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
@@ -75,17 +81,28 @@ export class BpfPrograms implements Disposable {
     return program;
   }
 
+  /** The program for the devices that clients and destinations use. */
+  deviceProgram(direction: Direction): BpfProgram {
+    return (
+      (direction === 'ingress' && this.#programs.get('local_ingress')) || this.program(`tc_${direction}`)
+    );
+  }
+
   /** Runs a program that looks at no packet, with words for its skb->cb. @returns what it returned */
   run(name: string, words: readonly number[] = []): number {
     const context = words.length > 0 ? { context: contextWith(words) } : {};
     return this.program(name).testRun({ data: noPacket, ...context }).returnValue;
   }
 
-  /** Fills the slots of `handlers`; those of an earlier process are replaced one by one, each at once. */
+  /**
+   * Fills the slots of `handlers`; those of an earlier process are replaced one by one, each at once. Those of an object that is not
+   * loaded stay: the hook of an earlier process leads there until it is replaced.
+   */
   #fillHandlers(): void {
     const handlers = this.maps.get('handlers');
     for (const [name, slot] of Object.entries(enums.handler)) {
       if (name === 'HANDLER_COUNT') continue;
+      if (localHandlers.test(name) && !this.#programs.has('local_ingress')) continue;
       const program = this.program(name.toLowerCase().replace('handler_', 'handle_'));
       handlers.update(u32(slot), u32(program.fd));
     }
@@ -160,6 +177,7 @@ function setConstants(
     flow_buckets: u32(maps.get('flows')?.maxEntries ?? entriesFor('flows', options.sizes)),
     flow_seed: u64(flowSeed),
     possible_cpus: u32(possibleCpus()),
+    local_redirect: Uint8Array.of(options.redirectsLocally ? 1 : 0),
     has_virtual_clock: Uint8Array.of(options.hasVirtualClock ? 1 : 0),
   };
   for (const [name, bytes] of Object.entries(constants)) {

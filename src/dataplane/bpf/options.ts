@@ -24,6 +24,8 @@ export interface BpfOptions {
   readonly connReuseMode: number;
   /** Whether the host's TCP sockets end with their destination, as its connected UDP sockets always do. */
   readonly expiresTcpSockets?: boolean;
+  /** Whether packets to and from local pods go past the host's stack (bpf/lib/local.h). */
+  readonly redirectsLocally?: boolean;
   /** Tests stop the time and set it by hand. */
   readonly hasVirtualClock: boolean;
 }
