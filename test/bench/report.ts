@@ -34,7 +34,7 @@ export function ratiosOf({ loadSeconds, packets, paths }: Results): readonly Rat
 
 /**
  * A stream's throughput on one CPU is the reverse of its cost: 0.97 of plain routing's at least. Nine tenths of an exchange are its
- * sockets', whatever way the packets go: decision 0016.
+ * sockets', whatever way the packets go: decision 0017.
  */
 const pathLimits: Readonly<Partial<Record<PathRow['way'], Readonly<Partial<Record<Deed, number>>>>>> = {
   BPVS: { connections: 1.08, exchanges: 1.25, datagrams: 1.25, flows: 1.5, mebibytes: 1 / 0.97 },
