@@ -23,6 +23,8 @@ static __noinline int send_out(struct __sk_buff *skb, const struct cursor *curso
 	__u32 index = flow->connection, mtu;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 
+	if (is_for_another_host(skb))
+		return TC_ACT_UNSPEC;
 	if (!hop || !connection)
 		return verdict_of(REASON_DROPPED_NO_ROUTE);
 	if (is_at_last_hop(cursor, family))

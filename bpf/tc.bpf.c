@@ -27,6 +27,8 @@ static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family
 SEC("tc")
 int tc_ingress(struct __sk_buff *skb)
 {
+	if (skb->vlan_present) /* the VLAN's own device meets it next, without the tag */
+		return TC_ACT_UNSPEC;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
 		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC

@@ -7,7 +7,7 @@
 
 /* Raised with every change of a layout below: maps pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 1,
+	ABI_VERSION = 2,
 };
 
 enum family {
@@ -242,7 +242,10 @@ enum hook {
 	HOOK_EGRESS,
 };
 
-/* A program of bpf/handlers.bpf.c that rare packets are handed over to: HANDLER_REJECT is handle_reject, and so on. */
+/*
+ * A program that packets are handed over to: HANDLER_REJECT is handle_reject, and so on. The order is part of the
+ * layout: programs of another version may be attached while these take their places.
+ */
 enum handler {
 	HANDLER_INGRESS4,
 	HANDLER_INGRESS6,

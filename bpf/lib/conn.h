@@ -270,7 +270,7 @@ static __always_inline void start_connection(struct connection *connection)
 	shift_load(connection->destination_index, is_active(state), 1);
 	count_connection(connection->destination_index);
 	note_destination(connection->destination_index);
-	*(volatile __u32 *)&connection->state = state;
+	__sync_lock_test_and_set(&connection->state, state); /* with a barrier: what it says must be there before it */
 	/* Removed since it was chosen: whoever marked its connections may have missed this one. */
 	connection->is_orphan = !is_available(connection->destination_index);
 }

@@ -221,8 +221,11 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 	connection = connection_for(skb, packet, &flow, hook, &reason);
 	if (reason == BEGINS_AT_UPLINK)
 		return hand_over_to(HANDLER_UPLINK);
-	if (!connection && reason == REASON_PASSED_NOT_OURS)
+	if (!connection && reason == REASON_PASSED_NOT_OURS) {
+		if (fragment->is_fragment)
+			forget_fragment(&packet->tuple, fragment);
 		return TC_ACT_UNSPEC;
+	}
 	if (connection && is_crc_unknown(packet, fragment, connection)) {
 		reason = REASON_DROPPED_REWRITE_FAILED;
 		connection = NULL;

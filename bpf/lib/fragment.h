@@ -65,6 +65,18 @@ static __noinline int remember_fragment(const struct tuple *tuple, const struct 
 	return bpf_map_update_elem(&fragments, &key, &datagram, BPF_ANY);
 }
 
+/* The key may have led to a datagram of before; this one's first fragment leads nowhere. */
+static __noinline int forget_fragment(const struct tuple *tuple, const struct fragment *fragment)
+{
+	struct fragment_key key;
+
+	if (!tuple || !fragment)
+		return -1;
+	fragment_key_of(&key, &tuple->source, &tuple->destination, fragment->id, tuple->protocol, tuple->family,
+			tuple->hook);
+	return bpf_map_delete_elem(&fragments, &key);
+}
+
 /*
  * Notes that a later fragment has come.
  * @return whether it begins before the end of what has come so far without a gap. What comes behind a gap is not

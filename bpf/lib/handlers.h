@@ -30,7 +30,8 @@ static __always_inline int conclude(struct __sk_buff *skb, int verdict)
 		return verdict;
 	bpf_tail_call(skb, &handlers, verdict - VERDICT_HANDLER);
 	count_reason(REASON_DROPPED_HANDLER_MISSING);
-	return TC_ACT_SHOT;
+	/* ICMP that leaves is mostly nobody's business: neighbour discovery is among it. */
+	return verdict == VERDICT_HANDLER + HANDLER_ICMP_EGRESS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 #endif

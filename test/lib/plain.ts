@@ -78,7 +78,7 @@ function plainOf6(frame: Buffer): Plain {
   }
   if (next === icmpv6) return { kind: 'message' };
   if (claimed === 0 && !isCut) end = frame.length;
-  if (end > frame.length || transport > end) return unreadable;
+  if (end > frame.length || transport >= end) return unreadable;
   const whole = Buffer.concat([frame.subarray(0, at + 40), frame.subarray(transport)]);
   whole[at + 6] = next;
   const payload = end - transport;

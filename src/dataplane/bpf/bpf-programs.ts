@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
 import type { Direction } from '../../native/bpf-link.ts';
-import { type BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
+import { BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import { netnsCookie } from '../../native/namespace.ts';
@@ -53,7 +53,7 @@ export class BpfPrograms implements Disposable {
     const { pinDirectory } = options;
     requireRights();
     if (pinDirectory !== undefined) preparePins(pinDirectory);
-    const isAdopted = pinDirectory !== undefined && existsSync(mapPin(pinDirectory, 'settings'));
+    const isAdopted = pinDirectory !== undefined && hasSettings(pinDirectory);
     const maps = new Map<MapName, BpfMap>();
     if (isAdopted) {
       const adopted = BpfMaps.openPinned(pinDirectory);
@@ -125,6 +125,14 @@ function u64(value: bigint): Uint8Array {
 
 function u32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+/** Whoever pinned the maps and ended before it wrote the settings left maps that nobody has used. */
+function hasSettings(pinDirectory: string): boolean {
+  const path = mapPin(pinDirectory, 'settings');
+  if (!existsSync(path)) return false;
+  using settings = BpfMap.openPinned(path);
+  return settings.lookup(onlyKey)?.some((byte) => byte !== 0) ?? false;
 }
 
 /** `settings` comes last: where it is pinned, all are. What a process left that was ended in between is nobody's. */

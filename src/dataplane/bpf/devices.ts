@@ -10,7 +10,7 @@ export type DeviceTraits = Pick<LinkRecord, 'name' | 'kind' | 'slaveKind' | 'typ
 const ethernet = 1;
 
 /** IFLA_INFO_KIND; physical devices have none. */
-const clientKinds: ReadonlySet<string> = new Set(['', 'veth', 'netkit', 'bond', 'vlan', 'vxlan']);
+const clientKinds: ReadonlySet<string> = new Set(['', 'veth', 'netkit', 'bond', 'vlan', 'vxlan', 'geneve']);
 
 /** Whether the programs can read this device's packets at all. */
 export function isReadableDevice(device: DeviceTraits): boolean {

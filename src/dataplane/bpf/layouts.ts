@@ -316,5 +316,5 @@ export const enums = {
   scheduler: { SCHEDULER_NONE: 0, SCHEDULER_RR: 1, SCHEDULER_SH: 2, SCHEDULER_DH: 3 },
   scheduler_flag: { SCHEDULER_FLAG_1: 1, SCHEDULER_FLAG_2: 2, SCHEDULER_FLAG_3: 4 },
   xdp_places: { XDP_DEVICES: 4096 },
-  abi_version: { ABI_VERSION: 1 },
+  abi_version: { ABI_VERSION: 2 },
 } as const;

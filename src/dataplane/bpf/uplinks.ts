@@ -94,28 +94,26 @@ export class Uplinks {
       const key = new Uint8Array(Uint32Array.of(index).buffer);
       this.#map.update(key, encode(layouts.uplink, { source4: bytes(source4), source6: bytes(source6) }));
     }
-    for (const source of this.#sources) if (!sources.has(source)) this.#removeSource(source);
   }
 
+  /** One that is not taken any more stays: connections that have it may go on. */
   #addSource(source: Address): void {
     if (this.#sources.has(source)) return;
     this.#sources.add(source);
     this.#filter.add(source);
   }
-
-  #removeSource(source: Address): void {
-    this.#sources.delete(source);
-    this.#filter.remove(source);
-  }
 }
 
-/** The one that the kernel would take: the first that may be used. */
+/**
+ * The first that may be used, and of these one of a subnet rather than a single one: that may be somebody's virtual address,
+ * here for a while.
+ */
 function primaryAddress(
   addresses: readonly AddressRecord[],
   ifindex: number,
   family: Family,
 ): Address | undefined {
-  const found = addresses.find(
+  const usable = addresses.filter(
     (each) =>
       each.ifindex === ifindex &&
       each.family === family &&
@@ -123,5 +121,6 @@ function primaryAddress(
       !each.isTentative &&
       !each.isDeprecated,
   );
+  const found = usable.find(isOfSubnet) ?? usable[0];
   return found && addressFromBytes(found.family, found.address);
 }
