@@ -29,6 +29,8 @@ static __always_inline int ingress(struct __sk_buff *skb, enum family family, en
 SEC("tc")
 int local_ingress(struct __sk_buff *skb)
 {
+	if (skb->vlan_present) /* as in tc_ingress */
+		return TC_ACT_UNSPEC;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
 		return ingress(skb, FAMILY_IPV4, HANDLER_STRAIGHT4, HANDLER_REPLY4);
