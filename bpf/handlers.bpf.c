@@ -25,15 +25,21 @@ static __always_inline int answer(struct __sk_buff *skb, enum reason reason, __u
 	return reason >= REASON_DROPPED_NO_DESTINATION ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, direction);
 }
 
-/* A request to a service that has nobody to give it to goes back to its sender as an ICMP error. */
-SEC("tc")
-int handle_reject(struct __sk_buff *skb)
+/* The packet goes back to its sender as an ICMP error. @param mtu of the way on, for REASON_REJECTED_TOO_BIG */
+static __always_inline int answer_with_error(struct __sk_buff *skb, enum reason why, __u32 mtu)
 {
 	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
 
 	if (parse_any(skb, &packet) != REASON_TRANSLATED)
 		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
-	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_DESTINATION, 0), 0);
+	return answer(skb, reject(skb, &packet, why, mtu), 0);
+}
+
+/* A request to a service that has nobody to give it to. */
+SEC("tc")
+int handle_reject(struct __sk_buff *skb)
+{
+	return answer_with_error(skb, REASON_REJECTED_NO_DESTINATION, 0);
 }
 
 /*
@@ -53,27 +59,18 @@ int handle_last_hop(struct __sk_buff *skb)
 	return answer(skb, reject(skb, &packet, REASON_REJECTED_NO_SERVICE, 0), 0);
 }
 
-/* A packet that is not sent on to another node, as a router between would not (RFC 1812, 5.2.7 and 5.3.1). */
-static __always_inline int handle_undeliverable(struct __sk_buff *skb, enum reason why, __u32 mtu)
-{
-	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
-
-	if (parse_any(skb, &packet) != REASON_TRANSLATED)
-		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
-	return answer(skb, reject(skb, &packet, why, mtu), 0);
-}
-
+/* What is not sent on to another node, as a router between would not (RFC 1812, 5.2.7 and 5.3.1). */
 SEC("tc")
 int handle_time_exceeded(struct __sk_buff *skb)
 {
-	return handle_undeliverable(skb, REASON_REJECTED_TIME_EXCEEDED, 0);
+	return answer_with_error(skb, REASON_REJECTED_TIME_EXCEEDED, 0);
 }
 
 /* skb->cb[0] is the MTU of the way on. */
 SEC("tc")
 int handle_too_big(struct __sk_buff *skb)
 {
-	return handle_undeliverable(skb, REASON_REJECTED_TOO_BIG, skb->cb[0]);
+	return answer_with_error(skb, REASON_REJECTED_TOO_BIG, skb->cb[0]);
 }
 
 static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packet *packet, enum family family,

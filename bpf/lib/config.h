@@ -17,7 +17,7 @@ const volatile __u64 flow_seed = 0;
 const volatile __u32 possible_cpus = 1;
 /* Local pods are sent to straight, see lib/local.h: the control plane attaches local_ingress in place of tc_ingress. */
 const volatile _Bool local_redirect = 0;
-/* For tests only: time stands still at `virtual_now` of the map `clock`. */
+/* For tests only: time stands still at `virtual_now` of the map `shared`. */
 const volatile _Bool has_virtual_clock = 0;
 
 #endif

@@ -103,8 +103,7 @@ static __always_inline int write_fragment(struct __sk_buff *skb, const struct ip
 		return -1;
 	if (family == FAMILY_IPV6) /* no header checksum balances skb->csum */
 		bpf_csum_update(skb, difference);
-	/* The entry may have ended meanwhile and be another connection's by now. */
-	return *(const volatile __u16 *)&connection->generation == flow->generation ? 0 : -1;
+	return is_of_generation(connection, flow) ? 0 : -1;
 }
 
 /*

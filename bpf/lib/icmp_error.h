@@ -159,7 +159,7 @@ static __always_inline enum reason translate_error(struct __sk_buff *skb, const 
 		request_tuple(&tuple, connection, flow->connection, family);
 	*flags = connection->flags;
 	/* Another connection may have the entry since. */
-	if (*(const volatile __u16 *)&connection->generation != flow->generation)
+	if (!is_of_generation(connection, flow))
 		return REASON_PASSED_NOT_OURS;
 	count_packet(connection, flow->direction, packet->ip.end - ETH_HLEN);
 	/* The sender becomes the virtual address even if it is a router's: what is between may let nothing else

@@ -218,12 +218,6 @@ static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const stru
 	return 0;
 }
 
-/* The entry of a packet that was just rewritten may have ended meanwhile and be another connection's by now. */
-static __always_inline int is_of_generation(const struct connection *connection, const struct flow *flow)
-{
-	return *(const volatile __u16 *)&connection->generation == flow->generation;
-}
-
 /* Rewrites a packet as its connection says. @return 0, or -1 when it must not leave */
 static __always_inline int translate(struct __sk_buff *skb, const struct cursor *cursor, const struct packet *packet,
 				     const struct connection *connection, const struct flow *flow, enum family family)
