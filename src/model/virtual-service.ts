@@ -37,6 +37,18 @@ export interface Destination extends DestinationKey {
   /** 0..2147483647; a destination with weight 0 keeps its connections and gets no new ones. */
   readonly weight: number;
   readonly forwarding: ForwardingMethod;
+  /** With so many connections it gets no new ones by the scheduler (ipvsadm -x); 0 or undefined: no limit. */
+  readonly upperThreshold?: number | undefined;
+  /** With fewer than so many it gets some again (ipvsadm -y); 0 or undefined: three quarters of the upper one. */
+  readonly lowerThreshold?: number | undefined;
+}
+
+/** A client's later connections go where its first one went (ipvsadm -p and -M). */
+export interface Persistence {
+  /** Time from a client's last new connection until it is forgotten, 1..2147483. */
+  readonly timeoutSeconds: number;
+  /** Clients whose addresses begin with the same so many bits are one: 1..32, or 1..128 of IPv6. */
+  readonly prefixLength: number;
 }
 
 /** A virtual service without its destinations: what `ipvsadm -A` and `-E` define. */
@@ -44,6 +56,9 @@ export interface VirtualServiceDefinition extends VirtualServiceKey {
   readonly scheduler: SchedulerName;
   readonly schedulerFlags: readonly SchedulerFlag[];
   readonly noDestination: NoDestination;
+  readonly persistence?: Persistence | undefined;
+  /** Each datagram of UDP is scheduled by itself (ipvsadm -o). */
+  readonly isOnePacket?: boolean | undefined;
 }
 
 export interface VirtualService extends VirtualServiceDefinition {
@@ -65,11 +80,20 @@ export function sameDefinition(a: VirtualServiceDefinition, b: VirtualServiceDef
   return (
     a.scheduler === b.scheduler &&
     a.noDestination === b.noDestination &&
+    a.persistence?.timeoutSeconds === b.persistence?.timeoutSeconds &&
+    a.persistence?.prefixLength === b.persistence?.prefixLength &&
+    (a.isOnePacket ?? false) === (b.isOnePacket ?? false) &&
     a.schedulerFlags.length === b.schedulerFlags.length &&
     a.schedulerFlags.every((flag) => b.schedulerFlags.includes(flag))
   );
 }
 
 export function sameDestination(a: Destination, b: Destination): boolean {
-  return destinationId(a) === destinationId(b) && a.weight === b.weight && a.forwarding === b.forwarding;
+  return (
+    destinationId(a) === destinationId(b) &&
+    a.weight === b.weight &&
+    a.forwarding === b.forwarding &&
+    (a.upperThreshold ?? 0) === (b.upperThreshold ?? 0) &&
+    (a.lowerThreshold ?? 0) === (b.lowerThreshold ?? 0)
+  );
 }

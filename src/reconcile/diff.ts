@@ -77,9 +77,8 @@ function key({ protocol, address, port }: VirtualServiceKey): VirtualServiceKey 
   return { protocol, address, port };
 }
 
-function definition(service: VirtualServiceDefinition): VirtualServiceDefinition {
-  const { scheduler, schedulerFlags, noDestination } = service;
-  return { ...key(service), scheduler, schedulerFlags, noDestination };
+function definition({ destinations, ...definition }: VirtualService): VirtualServiceDefinition {
+  return definition;
 }
 
 function destinationKey({ address, port }: DestinationKey): DestinationKey {
