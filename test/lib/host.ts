@@ -19,6 +19,11 @@ export interface CaptureOptions {
   readonly device?: string;
 }
 
+/** Of each packet: what is printed of it. The rest would only cost room. */
+const captureBytes = 256;
+/** Some 20,000 packets, for a tcpdump that does not get to run for a while. */
+const captureBufferKib = 8192;
+
 export class Host implements HostRecord {
   readonly name: string;
   readonly namespacePath: string;
@@ -65,6 +70,7 @@ export class Host implements HostRecord {
       '-tt',
       '-l',
       '--immediate-mode',
+      ...['-s', String(captureBytes), '-B', String(captureBufferKib)],
       '-i',
       device,
       ...filter.split(/\s+/),

@@ -17,6 +17,7 @@ const nodePort = 30080;
 const megabytes = 1 << 20;
 /** Of the packet that ends a capture. */
 const lastPort = 19_999;
+const lastWithinMs = 60_000;
 const externalEmpty = { v4: '198.51.100.99', v6: 'fd00:198:51:100::99' };
 const withXdp = ['--xdp', 'native', '--xdp-devices', 'eth0'];
 
@@ -68,8 +69,9 @@ suite('XDP at an uplink', { skip: missingForLab() ?? false }, () => {
     const address = lab.client.addresses[family];
     const capture = await agent.node.capture(`src host ${address} and (tcp or udp)`, { device: 'eth0' });
     await action();
+    const last = capture.until((packet) => packet.sourcePort === lastPort, lastWithinMs);
     await client.udp({ address: pod.addresses[family], port, connected: true, sourcePort: lastPort });
-    await capture.until((packet) => packet.sourcePort === lastPort);
+    await last;
     return (await capture.stop()).filter(({ sourcePort }) => sourcePort !== lastPort);
   }
 
