@@ -82,9 +82,10 @@ async function listServices(line: CommandLine, io: Io, view: DataPlaneView): Pro
     io.stderr('No such service\n');
     return 1;
   }
-  const addresses = services
-    .flatMap((service) => [service, ...service.destinations])
-    .map((each) => each.address);
+  const addresses = services.flatMap((service) => [
+    ...(service.mark === undefined ? [service.address] : []),
+    ...service.destinations.map(({ address }) => address),
+  ]);
   const listing = formatListing(services, {
     format: formatOf(line),
     isExact: line.given.has('exact'),
@@ -107,7 +108,6 @@ function selectServices(
   services: readonly VirtualServiceStatus[],
 ): readonly VirtualServiceStatus[] | undefined {
   if (!service) return services;
-  if (service.mark !== undefined) return undefined;
   const id = virtualServiceId(service);
   const found = services.find((each) => virtualServiceId(each) === id);
   return found && [found];

@@ -4,7 +4,7 @@ import type { DestinationStatus, VirtualServiceStatus } from '../dataplane/data-
 import { type Address, addressFamily } from '../model/address.ts';
 import { formatSchedulerFlags } from '../model/scheduler.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
-import type { ForwardingMethod } from '../model/virtual-service.ts';
+import type { ForwardingMethod, VirtualServiceKey } from '../model/virtual-service.ts';
 import { formatSocketAddress, type Names } from './names.ts';
 import { sortDestinations, sortServices } from './sort.ts';
 
@@ -81,12 +81,8 @@ export function formatListing(services: readonly VirtualServiceStatus[], options
   const number = options.isExact ? formatExact : formatLarge;
   const lines: string[] = [...format.titles];
   for (const service of options.isSorted ? sortServices(services) : services) {
-    const name = cut(
-      `${service.protocol.toUpperCase().padEnd(4)} ${formatSocketAddress(service, service.protocol, options.names)}`,
-      service.address,
-      33,
-    );
-    lines.push(`${name.padEnd(format.nameWidth)}${format.service(service, number)}`);
+    const name = formatServiceName(service, options.names).padEnd(format.nameWidth);
+    lines.push(`${name}${format.service(service, number)}`);
     const newestFirst = service.destinations.toReversed();
     for (const destination of options.isSorted ? sortDestinations(newestFirst) : newestFirst) {
       const server = formatSocketAddress(destination, service.protocol, options.names);
@@ -95,6 +91,17 @@ export function formatListing(services: readonly VirtualServiceStatus[], options
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** "TCP  10.96.0.1:https", "FWM  7", "FWM  7 IPv6"; the mark as a signed number. */
+export function formatServiceName(service: VirtualServiceKey, names: Names): string {
+  if (service.mark !== undefined) return `FWM  ${service.mark | 0}${service.family === 6 ? ' IPv6' : ''}`;
+  const { protocol, address } = service;
+  return cut(
+    `${protocol.toUpperCase().padEnd(4)} ${formatSocketAddress(service, protocol, names)}`,
+    address,
+    33,
+  );
 }
 
 /**

@@ -55,8 +55,10 @@ export function formatOperation(operation: Operation): string {
   }
 }
 
-/** "-t 10.96.0.1:443" */
+/** "-t 10.96.0.1:443", "-f 7", "-f 7 -6" */
 function serviceKey(service: VirtualServiceKey): string {
+  if (service.mark !== undefined)
+    return service.family === 6 ? `-f ${service.mark} -6` : `-f ${service.mark}`;
   return `${serviceOptions[service.protocol]} ${formatAddressPort(service.address, service.port)}`;
 }
 

@@ -22,10 +22,13 @@ export interface Resolver {
 /** No names at all: `-n`. */
 export const numericNames: Names = { host: () => undefined, port: () => undefined };
 
-/** "10.0.0.1:80", "[fd00::1]:80", "web.example:http": IPv6 keeps its brackets around a name too. */
-export function formatSocketAddress(at: SocketAddress, protocol: Protocol, names: Names): string {
+/**
+ * "10.0.0.1:80", "[fd00::1]:80", "web.example:http": IPv6 keeps its brackets around a name too.
+ * @param protocol undefined where ports have no names
+ */
+export function formatSocketAddress(at: SocketAddress, protocol: Protocol | undefined, names: Names): string {
   const host = names.host(at.address) ?? at.address;
-  const port = names.port(at.port, protocol) ?? String(at.port);
+  const port = (protocol && names.port(at.port, protocol)) ?? String(at.port);
   return addressFamily(at.address) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

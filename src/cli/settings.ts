@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the options of one command line say.
-import { type Address, addressFamily, type Family } from '../model/address.ts';
-import type { ForwardingMethod, Protocol } from '../model/virtual-service.ts';
-
-export type ServiceSelector =
-  | {
-      readonly protocol: Protocol;
-      readonly address: Address;
-      readonly port: number;
-      readonly mark?: undefined;
-    }
-  | { readonly mark: number; readonly family: Family };
+import type { Address, Family } from '../model/address.ts';
+import {
+  type ForwardingMethod,
+  serviceFamily as familyOf,
+  type Protocol,
+  type VirtualServiceKey,
+} from '../model/virtual-service.ts';
 
 export const tunnelTypes = ['ipip', 'gue', 'gre'] as const;
 
 /** What the options of one command line say; those not given keep the value of {@link defaultSettings}. */
 export interface Settings {
-  service?: ServiceSelector;
+  service?: VirtualServiceKey;
   server?: { readonly address: Address; readonly port: number };
   scheduler: string;
   /** As written: flags joined by commas. */
@@ -46,14 +42,12 @@ export const defaultSettings: Settings = {
   tunnelPort: 0,
 };
 
-export function serviceFamily(service: ServiceSelector | undefined): Family {
-  if (service === undefined) return 4;
-  if (service.mark !== undefined) return service.family;
-  return addressFamily(service.address);
+export function serviceFamily(service: VirtualServiceKey | undefined): Family {
+  return service === undefined ? 4 : familyOf(service);
 }
 
 /** Protocol and port of a service; those of one with a firewall mark are TCP and 0. */
-export function serviceKey(service: ServiceSelector | undefined): {
+export function serviceKey(service: VirtualServiceKey | undefined): {
   readonly protocol: Protocol;
   readonly port: number;
 } {

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order in which ipvsadm lists virtual services and real servers.
 import type { DestinationStatus, VirtualServiceStatus } from '../dataplane/data-plane.ts';
-import { type Address, addressBytes, addressFamily } from '../model/address.ts';
-import { protocolNumbers } from '../model/virtual-service.ts';
+import { type Address, addressBytes } from '../model/address.ts';
+import { protocolNumbers, serviceFamily, type VirtualServiceKey } from '../model/virtual-service.ts';
 
 /**
- * By family (IPv4 first), protocol number, address and port.
+ * By firewall mark (services of an address first), family (IPv4 first), protocol number, address and port.
  * ipvsadm takes the difference of 32-bit words as a signed integer, so 172.16.0.1 < 192.168.0.1 < 10.0.0.1: the relation
  * is not transitive, and the result can depend on the order before.
  */
 export function sortServices(services: readonly VirtualServiceStatus[]): readonly VirtualServiceStatus[] {
   return mergeSort(
-    services.map((service) => ({ service, words: addressWords(service.address) })),
-    (a, b) =>
-      addressFamily(a.service.address) - addressFamily(b.service.address) ||
-      protocolNumbers[a.service.protocol] - protocolNumbers[b.service.protocol] ||
-      compareWords(a.words, b.words) ||
-      a.service.port - b.service.port,
+    services.map((service) => ({ service, rank: serviceRank(service) })),
+    (a, b) => compareWords(a.rank, b.rank),
   ).map((entry) => entry.service);
+}
+
+/** What services are compared by, in this order. */
+function serviceRank(service: VirtualServiceKey): readonly number[] {
+  const family = serviceFamily(service);
+  return service.mark === undefined
+    ? [0, family, protocolNumbers[service.protocol], ...addressWords(service.address), service.port]
+    : [service.mark, family];
 }
 
 /** By address and port, with the same comparison of addresses. */

@@ -16,7 +16,9 @@ export interface DestinationStatus extends Destination {
 }
 
 /** A virtual service as the data plane has it. */
-export interface VirtualServiceStatus extends VirtualServiceDefinition {
+export type VirtualServiceStatus = VirtualServiceDefinition & ServiceNumbers;
+
+export interface ServiceNumbers {
   /** In the order of their adding, like `VirtualService.destinations`. */
   readonly destinations: readonly DestinationStatus[];
   readonly statistics: Statistics;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What IPVS balances: virtual services, each with an ordered list of destinations.
-import { type Address, formatAddressPort } from './address.ts';
+import { type Address, addressFamily, type Family, formatAddressPort } from './address.ts';
 import type { SchedulerFlag, SchedulerName } from './scheduler.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
@@ -18,18 +18,32 @@ export type ForwardingMethod = 'masq' | 'tunnel' | 'droute' | 'local';
 /** What a client gets from a service that has no destination to give: an ICMP port unreachable, or silence. */
 export type NoDestination = 'reject' | 'drop';
 
-/** A virtual service's identity. */
-export interface VirtualServiceKey {
+/** The identity of a virtual service that clients know by its address. */
+export interface AddressServiceKey {
   readonly protocol: Protocol;
   readonly address: Address;
-  /** Host order, 1..65535. */
+  /** Host order, 0..65535; 0 is every port that has no service of its own, of a persistent service only. */
   readonly port: number;
+  readonly mark?: undefined;
 }
+
+/** The identity of a virtual service of all packets of a family that carry a firewall mark (ipvsadm -f). */
+export interface MarkServiceKey {
+  /** 1..4294967295 */
+  readonly mark: number;
+  readonly family: Family;
+  readonly protocol?: undefined;
+  readonly address?: undefined;
+  readonly port?: undefined;
+}
+
+/** A virtual service's identity. */
+export type VirtualServiceKey = AddressServiceKey | MarkServiceKey;
 
 /** A destination's identity within its virtual service. */
 export interface DestinationKey {
   readonly address: Address;
-  /** Host order, 1..65535. */
+  /** Host order, 0..65535; 0 leaves packets the port they came to, of services of a mark or of every port. */
   readonly port: number;
 }
 
@@ -51,8 +65,8 @@ export interface Persistence {
   readonly prefixLength: number;
 }
 
-/** A virtual service without its destinations: what `ipvsadm -A` and `-E` define. */
-export interface VirtualServiceDefinition extends VirtualServiceKey {
+/** What a virtual service does with its clients. */
+export interface ServiceTerms {
   readonly scheduler: SchedulerName;
   readonly schedulerFlags: readonly SchedulerFlag[];
   readonly noDestination: NoDestination;
@@ -61,14 +75,34 @@ export interface VirtualServiceDefinition extends VirtualServiceKey {
   readonly isOnePacket?: boolean | undefined;
 }
 
-export interface VirtualService extends VirtualServiceDefinition {
+/** A virtual service without its destinations: what `ipvsadm -A` and `-E` define. */
+export type VirtualServiceDefinition = VirtualServiceKey & ServiceTerms;
+
+export interface DestinationList {
   /** In the order of their adding; the scheduler walks them newest first (reversed), as the kernel does. */
   readonly destinations: readonly Destination[];
 }
 
-/** A text that is equal exactly for equal keys: "tcp 10.96.0.1:443". */
+export type VirtualService = VirtualServiceDefinition & DestinationList;
+
+/** A virtual service with an address: every one that a cluster's Services ask for. */
+export type AddressService = AddressServiceKey & ServiceTerms & DestinationList;
+
+/** A text that is equal exactly for equal keys: "tcp 10.96.0.1:443", "fwm 7", "fwm 7 ipv6". */
 export function virtualServiceId(key: VirtualServiceKey): string {
+  if (key.mark !== undefined) return key.family === 6 ? `fwm ${key.mark} ipv6` : `fwm ${key.mark}`;
   return `${key.protocol} ${formatAddressPort(key.address, key.port)}`;
+}
+
+/** The key of a virtual service alone. */
+export function virtualServiceKey(service: VirtualServiceKey): VirtualServiceKey {
+  return service.mark === undefined
+    ? { protocol: service.protocol, address: service.address, port: service.port }
+    : { mark: service.mark, family: service.family };
+}
+
+export function serviceFamily(key: VirtualServiceKey): Family {
+  return key.mark === undefined ? addressFamily(key.address) : key.family;
 }
 
 /** A text that is equal exactly for equal keys: "10.244.1.5:8080". */

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who has a front end that several Services claim.
 import type { ServiceObject } from '../model/cluster.ts';
-import { type VirtualService, virtualServiceId } from '../model/virtual-service.ts';
+import { type AddressService, virtualServiceId } from '../model/virtual-service.ts';
 import type { Conflict } from './desired-state.ts';
 import { serviceId } from './served.ts';
 
 /** What one Service wants. */
 export interface Claim {
   readonly service: ServiceObject;
-  readonly virtualServices: readonly VirtualService[];
+  readonly virtualServices: readonly AddressService[];
 }
 
 /** The oldest first; those without a time after all others; then by namespace and name. */
@@ -26,11 +26,11 @@ export function bySeniority(a: ServiceObject, b: ServiceObject): number {
  * events nor on that of the lists. The claims come in order of seniority.
  */
 export function resolveClaims(claims: readonly Claim[]): {
-  readonly services: readonly VirtualService[];
+  readonly services: readonly AddressService[];
   readonly conflicts: readonly Conflict[];
 } {
   const owners = new Map<string, string>();
-  const services: VirtualService[] = [];
+  const services: AddressService[] = [];
   const conflicts: Conflict[] = [];
   for (const { service, virtualServices } of claims) {
     for (const virtualService of virtualServices) {

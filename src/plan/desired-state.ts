@@ -3,7 +3,7 @@
 import type { Address, Family } from '../model/address.ts';
 import type { Cidr } from '../model/cidr.ts';
 import type { SchedulerName } from '../model/scheduler.ts';
-import type { VirtualService, VirtualServiceKey } from '../model/virtual-service.ts';
+import type { AddressService, AddressServiceKey } from '../model/virtual-service.ts';
 
 /** The node that is planned for. */
 export interface NodeView {
@@ -25,7 +25,7 @@ export type ServiceId = string;
 
 /** Two services claim one front end; the older one has it. */
 export interface Conflict {
-  readonly virtualService: VirtualServiceKey;
+  readonly virtualService: AddressServiceKey;
   readonly winner: ServiceId;
   readonly loser: ServiceId;
 }
@@ -39,7 +39,7 @@ export interface Warning {
 
 export interface DesiredState {
   /** Oldest Service first; no two have the same identity. */
-  readonly services: readonly VirtualService[];
+  readonly services: readonly AddressService[];
   readonly conflicts: readonly Conflict[];
   readonly warnings: readonly Warning[];
 }

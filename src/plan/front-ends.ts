@@ -2,11 +2,11 @@
 // The addresses and ports that a service port answers on.
 import { type Address, addressFamily, type Family } from '../model/address.ts';
 import type { ServiceObject, ServicePort } from '../model/cluster.ts';
-import type { VirtualServiceKey } from '../model/virtual-service.ts';
+import type { AddressServiceKey } from '../model/virtual-service.ts';
 
 export type FrontEndKind = 'cluster-ip' | 'external-ip' | 'load-balancer-ip' | 'node-port';
 
-export interface FrontEnd extends VirtualServiceKey {
+export interface FrontEnd extends AddressServiceKey {
   readonly kind: FrontEndKind;
 }
 

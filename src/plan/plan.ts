@@ -3,7 +3,7 @@
 import type { Address, Family } from '../model/address.ts';
 import type { ClusterObjects, EndpointSliceObject, ServiceObject } from '../model/cluster.ts';
 import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
-import type { Destination, VirtualService } from '../model/virtual-service.ts';
+import type { AddressService, Destination } from '../model/virtual-service.ts';
 import { bySeniority, resolveClaims } from './conflicts.ts';
 import type { DesiredState, NodeView, PlanConfig } from './desired-state.ts';
 import { type PortEndpoint, portEndpoints, selectEndpoints } from './endpoints.ts';
@@ -38,13 +38,13 @@ export function planService(
   service: ServiceObject,
   slices: readonly EndpointSliceObject[],
   context: PlanContext,
-): readonly VirtualService[] {
+): readonly AddressService[] {
   if (!isServed(service)) return [];
   return context.families.flatMap(({ family, nodePortAddresses }) =>
     service.ports.flatMap((port) => {
       const destinations = selectEndpoints(portEndpoints(slices, port, family)).map(toDestination);
       return frontEnds(service, port, family, nodePortAddresses).map(
-        (frontEnd): VirtualService => ({
+        (frontEnd): AddressService => ({
           protocol: frontEnd.protocol,
           address: frontEnd.address,
           port: frontEnd.port,

@@ -9,8 +9,8 @@ import {
   sameDestination,
   type VirtualService,
   type VirtualServiceDefinition,
-  type VirtualServiceKey,
   virtualServiceId,
+  virtualServiceKey,
 } from '../model/virtual-service.ts';
 
 /**
@@ -32,7 +32,7 @@ export function diff(
     return present ? change(service, present) : add(service);
   });
   const removals = [...former.values()].map(
-    (service): Operation => ({ do: 'delete-service', service: key(service) }),
+    (service): Operation => ({ do: 'delete-service', service: virtualServiceKey(service) }),
   );
   return [...operations, ...removals];
 }
@@ -50,7 +50,7 @@ function change(desired: VirtualService, actual: VirtualService): readonly Opera
     return present !== undefined && !sameDestination(each, present);
   });
   const removed = actual.destinations.filter((each) => !wanted.has(destinationId(each)));
-  const service = key(desired);
+  const service = virtualServiceKey(desired);
   // What takes new connections comes before what ceases to.
   return [
     ...(sameDefinition(desired, actual)
@@ -66,15 +66,11 @@ function change(desired: VirtualService, actual: VirtualService): readonly Opera
 }
 
 function adding(service: VirtualService): (destination: Destination) => Operation {
-  return (destination) => ({ do: 'add-destination', service: key(service), destination });
+  return (destination) => ({ do: 'add-destination', service: virtualServiceKey(service), destination });
 }
 
 function editing(service: VirtualService): (destination: Destination) => Operation {
-  return (destination) => ({ do: 'edit-destination', service: key(service), destination });
-}
-
-function key({ protocol, address, port }: VirtualServiceKey): VirtualServiceKey {
-  return { protocol, address, port };
+  return (destination) => ({ do: 'edit-destination', service: virtualServiceKey(service), destination });
 }
 
 function definition({ destinations, ...definition }: VirtualService): VirtualServiceDefinition {

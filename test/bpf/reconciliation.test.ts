@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatAddressPort } from '../../src/model/address.ts';
-import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
+import type { AddressServiceKey, Protocol } from '../../src/model/virtual-service.ts';
 import { buildPacket, tupleOf } from '../lib/packet.ts';
 import { missingForBpf, socketAddress, TestPlane } from '../lib/plane.ts';
 import { numberFrom, Random } from '../lib/random.ts';
@@ -24,8 +24,8 @@ const sizes = { services: 16, destinations: 64, places: 8192, connections: 256, 
 class History implements Disposable {
   readonly plane: TestPlane;
   readonly #random = new Random(seed);
-  readonly #services: readonly VirtualServiceKey[];
-  readonly #present = new Map<VirtualServiceKey, Set<string>>();
+  readonly #services: readonly AddressServiceKey[];
+  readonly #present = new Map<AddressServiceKey, Set<string>>();
   /** Requests as destinations got them, to be answered. */
   readonly #received: { readonly frame: Uint8Array; readonly protocol: Protocol }[] = [];
 
@@ -94,13 +94,13 @@ class History implements Disposable {
     );
   }
 
-  #destination(service: VirtualServiceKey, n: number, weight = 1) {
+  #destination(service: AddressServiceKey, n: number, weight = 1) {
     /* Two services share their destinations: their clients' ports collide. */
     const address = service.address.includes(':') ? `fd00:10:244:2::${n + 1}` : `10.244.2.${n + 1}`;
     return { address, port: 8080, weight, forwarding: 'masq' as const };
   }
 
-  #toggle(service: VirtualServiceKey, n: number): void {
+  #toggle(service: AddressServiceKey, n: number): void {
     const destination = this.#destination(service, n);
     const present = this.#present.get(service);
     assert.ok(present);
@@ -109,7 +109,7 @@ class History implements Disposable {
     this.plane.apply({ do: isThere ? 'delete-destination' : 'add-destination', service, destination });
   }
 
-  #weigh(service: VirtualServiceKey): void {
+  #weigh(service: AddressServiceKey): void {
     const destination = this.#destination(service, this.#random.below(3), this.#random.below(2));
     if (!this.#present.get(service)?.has(destination.address)) return;
     this.plane.apply({ do: 'edit-destination', service, destination });
@@ -132,6 +132,7 @@ class History implements Disposable {
       'each connection is found by both of its directions',
     );
     for (const service of this.plane.plane.services()) {
+      if (service.mark !== undefined) continue;
       for (const destination of service.destinations) {
         const key = keyOf(service.protocol, service, destination);
         const { activeConnections, inactiveConnections } = destination;

@@ -12,7 +12,7 @@ import { encode } from '../../src/dataplane/bpf/struct.ts';
 import { parseAddressPort } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerFlag, SchedulerName } from '../../src/model/scheduler.ts';
-import type { Protocol, VirtualServiceKey } from '../../src/model/virtual-service.ts';
+import type { AddressServiceKey, Protocol } from '../../src/model/virtual-service.ts';
 
 /** What a hook said about a packet, and the packet as it left it. */
 export interface Outcome {
@@ -103,7 +103,7 @@ export class TestPlane implements Disposable {
       flags?: readonly SchedulerFlag[];
       noDestination?: 'reject' | 'drop';
     } = {},
-  ): VirtualServiceKey {
+  ): AddressServiceKey {
     const { scheduler = 'rr', flags = [], noDestination = 'reject' } = options;
     const service = { protocol, ...socketAddress(at) };
     this.apply(

@@ -5,12 +5,12 @@ import type { Explanation } from '../../dataplane/bpf/explain.ts';
 import { InputError } from '../../errors.ts';
 import { addressFamily, formatAddressPort, parseAddress, parseAddressPort } from '../../model/address.ts';
 import type { SocketAddress } from '../../model/connection.ts';
-import { isProtocol, type VirtualServiceKey } from '../../model/virtual-service.ts';
+import { type AddressServiceKey, isProtocol } from '../../model/virtual-service.ts';
 import { type CommandOutput, pinDirectoryOption } from './common.ts';
 
 interface ExplainOptions {
   readonly client: SocketAddress;
-  readonly service: VirtualServiceKey;
+  readonly service: AddressServiceKey;
   readonly output: 'text' | 'json';
   readonly pinDir: string;
 }
@@ -65,7 +65,7 @@ export function explainCommand(io: CommandOutput): Command {
 /** A line for each thing that led to the result, which comes last. */
 export function formatExplanation(
   client: SocketAddress,
-  key: VirtualServiceKey,
+  key: AddressServiceKey,
   explanation: Explanation,
 ): string {
   const { service, destination, isKnownConnection } = explanation;
@@ -103,7 +103,7 @@ function parseClient(text: string): SocketAddress {
   throw new InvalidArgumentError('Expected an address, address:port or [address]:port.');
 }
 
-function parseService(text: string): VirtualServiceKey {
+function parseService(text: string): AddressServiceKey {
   const [place = '', protocol = 'tcp', ...rest] = text.split('/');
   const service = parseAddressPort(place);
   if (service && service.port > 0 && isProtocol(protocol) && rest.length === 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bits by which programs tell packets that may be ours from all others (bpf/lib/filter.h).
 import { type Address, addressBytes } from '../../model/address.ts';
+import type { VirtualServiceKey } from '../../model/virtual-service.ts';
 import type { BpfMap } from '../../native/bpf-map.ts';
 import { enums } from './layouts.ts';
 
@@ -36,6 +37,15 @@ export class AddressFilter {
       this.#uses.delete(bit);
       this.#write(bit, false);
     }
+  }
+
+  /** The address of a virtual service; one of a firewall mark has none. */
+  addService(service: VirtualServiceKey): void {
+    if (service.mark === undefined) this.add(service.address);
+  }
+
+  removeService(service: VirtualServiceKey): void {
+    if (service.mark === undefined) this.remove(service.address);
   }
 
   #write(bit: number, isSet: boolean): void {

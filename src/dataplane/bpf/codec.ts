@@ -70,12 +70,31 @@ export function isKnownScheduler(name: SchedulerName): boolean {
 }
 
 export function encodeServiceKey(key: VirtualServiceKey): Uint8Array {
-  return encode(layouts.service_key, {
-    address: addressBytes(key.address),
-    port: key.port,
-    protocol: protocolNumbers[key.protocol],
-    family: addressFamily(key.address),
-  });
+  return encode(layouts.service_key, keyFields(key));
+}
+
+/** A firewall mark takes the place of the address, with a protocol that no packet has. */
+function keyFields(key: VirtualServiceKey) {
+  return key.mark === undefined
+    ? {
+        address: addressBytes(key.address),
+        port: key.port,
+        protocol: protocolNumbers[key.protocol],
+        family: addressFamily(key.address),
+      }
+    : { address: markBytes(key.mark), port: 0, protocol: 0, family: key.family };
+}
+
+function keyOf(family: Family, protocol: number, address: Uint8Array, port: number): VirtualServiceKey {
+  return protocol === 0
+    ? { mark: Buffer.from(address).readUInt32BE(), family }
+    : { protocol: protocols.get(protocol) ?? 'tcp', address: addressFromBytes(family, address), port };
+}
+
+function markBytes(mark: number): Uint8Array {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt32BE(mark);
+  return bytes;
 }
 
 /** Where a service's scheduler finds its table in the map `places`. */
@@ -102,9 +121,7 @@ export function decodeService(key: Uint8Array, value: Uint8Array): VirtualServic
   const { address, port, protocol, family } = decode(layouts.service_key, key);
   const service = decode(layouts.service, value);
   return {
-    protocol: protocols.get(protocol) ?? 'tcp',
-    address: addressFromBytes(family as Family, address),
-    port,
+    ...keyOf(family as Family, protocol, address, port),
     scheduler: schedulers.get(service.scheduler) ?? 'rr',
     schedulerFlags: (Object.keys(flagBits) as SchedulerFlag[]).filter(
       (flag) => service.scheduler_flags & flagBits[flag],
@@ -128,14 +145,15 @@ export interface DestinationEntry {
 }
 
 export function encodeDestination(entry: DestinationEntry): Uint8Array {
-  const { service, destination } = entry;
+  const { destination } = entry;
+  const service = keyFields(entry.service);
   return encode(layouts.destination, {
     address: addressBytes(destination.address),
-    virtual_address: addressBytes(service.address),
+    virtual_address: service.address,
     port: destination.port,
     virtual_port: service.port,
-    protocol: protocolNumbers[service.protocol],
-    family: addressFamily(service.address),
+    protocol: service.protocol,
+    family: service.family,
     forwarding: forwardingNumbers[destination.forwarding],
     flags: entry.isAvailable ? enums.destination_flag.DESTINATION_AVAILABLE : 0,
     weight: destination.weight,
@@ -150,11 +168,7 @@ export function decodeDestination(bytes: Uint8Array, at: number): DestinationEnt
   const entry = decode(layouts.destination, bytes, at);
   const family = entry.family as Family;
   return {
-    service: {
-      protocol: protocols.get(entry.protocol) ?? 'tcp',
-      address: addressFromBytes(family, entry.virtual_address),
-      port: entry.virtual_port,
-    },
+    service: keyOf(family, entry.protocol, entry.virtual_address, entry.virtual_port),
     serviceId: entry.service,
     destination: {
       address: addressFromBytes(family, entry.address),

@@ -163,14 +163,14 @@ export class DestinationTable {
   #release(slot: Slot): void {
     this.#destinations.update(keyOf(slot.index), new Uint8Array(layouts.destination.size));
     this.#destinationFilter.remove(slot.destination.address);
-    this.#virtualFilter.remove(slot.service.address);
+    this.#virtualFilter.removeService(slot.service);
     this.#free.push(slot.index);
   }
 
   /** Lets the packets of its connections through the filters. */
   #pass(slot: Slot): void {
     this.#destinationFilter.add(slot.destination.address);
-    this.#virtualFilter.add(slot.service.address);
+    this.#virtualFilter.addService(slot.service);
   }
 
   #write(slot: Slot, isAvailable: boolean): void {

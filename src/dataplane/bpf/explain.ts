@@ -5,11 +5,12 @@ import { EnvironmentError } from '../../errors.ts';
 import { addressBytes, addressFamily } from '../../model/address.ts';
 import type { SocketAddress } from '../../model/connection.ts';
 import {
+  type AddressServiceKey,
   type Destination,
   type Protocol,
   protocolNumbers,
+  type ServiceTerms,
   type VirtualServiceDefinition,
-  type VirtualServiceKey,
 } from '../../model/virtual-service.ts';
 import { BpfProgram } from '../../native/bpf-program.ts';
 import { BpfMaps } from './bpf-maps.ts';
@@ -40,7 +41,7 @@ export interface Explanation {
 export function explainPacket(
   pinDirectory: string,
   client: SocketAddress,
-  service: VirtualServiceKey,
+  service: AddressServiceKey,
 ): Explanation {
   using maps = BpfMaps.openPinned(pinDirectory);
   const pin = programPin(pinDirectory, 'explain');
@@ -59,16 +60,16 @@ export function explainPacket(
   return {
     reason: reasonNames[answer.reason] ?? String(answer.reason),
     isKnownConnection: answer.connection > 0,
-    service: found && definitionOf(found),
+    service: found && { ...service, ...termsOf(found) },
     destination: answer.destination > 0 ? destinationAt(maps, answer.destination - 1) : undefined,
     place: answer.place > 0 ? answer.place - 1 : undefined,
     tableSize: found?.tableSize ?? 0,
   };
 }
 
-function definitionOf(service: VirtualServiceDefinition): VirtualServiceDefinition {
-  const { protocol, address, port, scheduler, schedulerFlags, noDestination } = service;
-  return { protocol, address, port, scheduler, schedulerFlags, noDestination };
+function termsOf(service: ServiceTerms): ServiceTerms {
+  const { scheduler, schedulerFlags, noDestination, persistence, isOnePacket } = service;
+  return { scheduler, schedulerFlags, noDestination, persistence, isOnePacket };
 }
 
 function destinationAt(maps: BpfMaps, index: number): Destination | undefined {
@@ -84,7 +85,7 @@ const openings: Readonly<Record<Protocol, { length: number; at: number; value: n
 };
 
 /** Ethernet, IP, and what opens a connection; without checksums, which `explain` does not look at. */
-function firstPacket(client: SocketAddress, { address, port, protocol }: VirtualServiceKey): Uint8Array {
+function firstPacket(client: SocketAddress, { address, port, protocol }: AddressServiceKey): Uint8Array {
   const { length, at, value } = openings[protocol];
   const transport = Buffer.alloc(length);
   transport.writeUInt16BE(client.port, 0);

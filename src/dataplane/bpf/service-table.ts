@@ -73,8 +73,7 @@ export class ServiceTableMap {
         table: { start: table, members, size: tableSize },
         builtFor: definition.scheduler,
       });
-      this.#filter.add(definition.address);
-      this.#hosted.add(definition.address);
+      this.#answer(definition);
       this.#nextId = Math.max(this.#nextId, id + 1);
       regions.push({ start: table, words: 1 + tableSize });
     }
@@ -97,8 +96,7 @@ export class ServiceTableMap {
       builtFor: undefined,
     };
     this.#entries.set(virtualServiceId(definition), entry);
-    this.#filter.add(definition.address);
-    this.#hosted.add(definition.address);
+    this.#answer(definition);
     return entry;
   }
 
@@ -106,8 +104,14 @@ export class ServiceTableMap {
     this.#services.delete(encodeServiceKey(entry.definition));
     if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
     this.#entries.delete(virtualServiceId(entry.definition));
-    this.#filter.remove(entry.definition.address);
-    this.#hosted.remove(entry.definition.address);
+    this.#filter.removeService(entry.definition);
+    if (entry.definition.mark === undefined) this.#hosted.remove(entry.definition.address);
+  }
+
+  /** Lets a service's packets pass the filter, and what else a host answers at its address. */
+  #answer(service: VirtualServiceKey): void {
+    this.#filter.addService(service);
+    if (service.mark === undefined) this.#hosted.add(service.address);
   }
 
   /** Writes a service so that packets see either all that was or all that is: a new table first, the entry that points to it last. */

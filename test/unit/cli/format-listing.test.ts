@@ -5,8 +5,13 @@ import { test } from 'node:test';
 import { formatConnections } from '../../../src/cli/format-connections.ts';
 import { formatExact, formatLarge, formatListing } from '../../../src/cli/format-listing.ts';
 import { numericNames } from '../../../src/cli/names.ts';
-import type { DestinationStatus, VirtualServiceStatus } from '../../../src/dataplane/data-plane.ts';
+import type {
+  DestinationStatus,
+  ServiceNumbers,
+  VirtualServiceStatus,
+} from '../../../src/dataplane/data-plane.ts';
 import { noRates, noStatistics } from '../../../src/model/statistics.ts';
+import type { AddressServiceKey, ServiceTerms } from '../../../src/model/virtual-service.ts';
 
 const plain = { format: 'plain', isExact: false, isSorted: true, names: numericNames } as const;
 
@@ -160,7 +165,7 @@ TCP 179:59 SYN_RECV    [2001:db8::50]:40000 [fd00::10]:443     [fd00:1::5]:8443
   );
 });
 
-function service(part: Partial<VirtualServiceStatus>): VirtualServiceStatus {
+function service(part: Partial<AddressServiceKey & ServiceTerms & ServiceNumbers>): VirtualServiceStatus {
   return {
     protocol: 'tcp',
     address: '10.96.0.1',

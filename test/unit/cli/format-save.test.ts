@@ -3,7 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatSave } from '../../../src/cli/format-save.ts';
-import type { Destination, ForwardingMethod, VirtualService } from '../../../src/model/virtual-service.ts';
+import type {
+  AddressService,
+  Destination,
+  ForwardingMethod,
+  VirtualService,
+} from '../../../src/model/virtual-service.ts';
 
 const destination = (port: number, forwarding: ForwardingMethod): Destination => ({
   address: '10.244.1.2',
@@ -11,7 +16,7 @@ const destination = (port: number, forwarding: ForwardingMethod): Destination =>
   weight: 3,
   forwarding,
 });
-const service = (changes: Partial<VirtualService>): VirtualService => ({
+const service = (changes: Partial<AddressService>): VirtualService => ({
   protocol: 'tcp',
   address: '10.96.0.80',
   port: 80,

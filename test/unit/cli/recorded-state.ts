@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernel IPVS as far as the recordings need it: the virtual services that recorded ipvsadm commands make.
+import { formatServiceName } from '../../../src/cli/format-listing.ts';
 import { type CommandLine, parseCommandLine } from '../../../src/cli/grammar.ts';
-import { formatSocketAddress, type Names, type Resolver } from '../../../src/cli/names.ts';
-import type { ServiceSelector } from '../../../src/cli/settings.ts';
+import type { Names, Resolver } from '../../../src/cli/names.ts';
 import { UsageError } from '../../../src/cli/usage-error.ts';
 import type { DestinationStatus, VirtualServiceStatus } from '../../../src/dataplane/data-plane.ts';
 import { isSchedulerName } from '../../../src/model/scheduler.ts';
@@ -11,6 +11,7 @@ import {
   destinationId,
   type VirtualServiceKey,
   virtualServiceId,
+  virtualServiceKey,
 } from '../../../src/model/virtual-service.ts';
 
 interface RecordedService {
@@ -26,14 +27,13 @@ export class RecordedState {
     return this.#all((recorded) => recorded.isCovered);
   }
 
-  covers(selector: ServiceSelector): boolean {
+  covers(selector: VirtualServiceKey): boolean {
     return selector.mark === undefined && this.#services.get(virtualServiceId(selector))?.isCovered !== false;
   }
 
   /** How the lines of services begin that the model cannot hold. */
   uncoveredNames(names: Names): readonly string[] {
-    const name = (each: VirtualServiceStatus) =>
-      `${each.protocol.toUpperCase().padEnd(4)} ${formatSocketAddress(each, each.protocol, names)}`;
+    const name = (each: VirtualServiceStatus) => formatServiceName(each, names);
     return ['FWM ', ...this.#all((recorded) => !recorded.isCovered).map(name)];
   }
 
@@ -68,12 +68,9 @@ export class RecordedState {
       const isCovered = !(['persistent', 'ops', 'pe'] as const).some((name) => line.given.has(name));
       const { scheduler } = settings;
       const service: VirtualServiceStatus = {
-        destinations: [],
-        statistics: noStatistics,
-        rates: noRates,
-        ...old?.service,
-        ...{ protocol: key.protocol, address: key.address, port: key.port, noDestination: 'reject' },
-        ...{ scheduler, schedulerFlags: line.schedulerFlags },
+        ...virtualServiceKey(key),
+        ...{ noDestination: 'reject', scheduler, schedulerFlags: line.schedulerFlags },
+        ...{ destinations: old?.service.destinations ?? [], statistics: noStatistics, rates: noRates },
       };
       this.#services.set(id, { service, isCovered });
     } else if (old && line.command === 'delete-service') this.#services.delete(id);

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { formatOperation } from '../../../src/cli/format-save.ts';
 import type { Operation } from '../../../src/model/operation.ts';
 import {
+  type AddressService,
   type Destination,
   destinationId,
   type VirtualService,
@@ -21,7 +22,7 @@ const destination = (address: string, weight = 1): Destination => ({
   forwarding: 'masq',
 });
 
-const web = (...destinations: Destination[]): VirtualService => ({
+const web = (...destinations: Destination[]): AddressService => ({
   protocol: 'tcp',
   address: serviceWeb.v4,
   port: serviceWeb.port,
@@ -30,7 +31,7 @@ const web = (...destinations: Destination[]): VirtualService => ({
   noDestination: 'reject',
   destinations,
 });
-const dns: VirtualService = {
+const dns: AddressService = {
   ...web(destination(podFour.v4)),
   protocol: 'udp',
   address: serviceDns.v4,
