@@ -17,6 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   dataplane: ['model', 'native', 'errors.ts'],
   native: ['errors.ts'],
   kube: ['model'],
+  config: ['model', 'errors.ts'],
   metrics: ['model'],
   cli: ['model', 'dataplane', 'errors.ts'],
   'errors.ts': [],
