@@ -6,11 +6,17 @@ import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { decode } from '../../src/dataplane/bpf/struct.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
-import type { SchedulerFlag } from '../../src/model/scheduler.ts';
-import { type Client, type ModelScheduler, ServiceModel } from '../lib/model/schedulers.ts';
+import type { SchedulerFlag, SchedulerName } from '../../src/model/scheduler.ts';
+import { ServiceModel } from '../../src/model/schedulers/service-model.ts';
+import { destinationId } from '../../src/model/virtual-service.ts';
 import { buildPacket, tupleOf } from '../lib/packet.ts';
 import { missingForBpf, socketAddress, TestPlane } from '../lib/plane.ts';
 import { numberFrom, Random } from '../lib/random.ts';
+
+interface Client {
+  readonly address: string;
+  readonly port: number;
+}
 
 const seed = numberFrom('BPVS_SCHEDULER_SEED', 20_261_121);
 const lives = numberFrom('BPVS_SCHEDULER_LIVES', 2000);
@@ -40,20 +46,20 @@ class Life {
   readonly #model: ServiceModel;
   readonly #virtual: string;
   readonly #isV6: boolean;
-  #scheduler: ModelScheduler;
+  #scheduler: SchedulerName;
   #flags: readonly SchedulerFlag[];
   #waiting: Operation[] = [];
   #clients = 0;
   picks = 0;
 
-  constructor(plane: TestPlane, random: Random, scheduler: ModelScheduler, n: number) {
+  constructor(plane: TestPlane, random: Random, scheduler: SchedulerName, n: number) {
     this.#plane = plane;
     this.#random = random;
     this.#scheduler = scheduler;
     this.#isV6 = n % 4 === 3;
     this.#virtual = this.#isV6 ? `fd00:10:96::${(n % virtuals) + 1}` : `10.96.0.${(n % virtuals) + 1}`;
     this.#flags = random.pick(flagSets);
-    this.#model = new ServiceModel(this.#virtual, scheduler, this.#flags);
+    this.#model = new ServiceModel({ scheduler, schedulerFlags: this.#flags });
     this.#do({ do: 'add-service', service: this.#definition() });
   }
 
@@ -75,23 +81,23 @@ class Life {
 
   #step(): void {
     const random = this.#random;
+    const present = this.#model.destinations.map(destinationId);
     const absent = Array.from({ length: names }, (_, n) => this.#nameOf(n)).filter(
-      (name) => !this.#model.names.includes(name),
+      (name) => !present.includes(name),
     );
-    const present = this.#model.names;
     const weight = random.once(4) ? 0 : random.once(10) ? 1000 : 1 + random.below(5);
     const choice = random.below(12);
     if (choice < 2 && absent.length > 0) {
       const name = random.pick(absent);
-      this.#model.add(name, weight);
+      this.#model.add({ ...socketAddress(name), weight });
       this.#destination('add-destination', name, weight);
     } else if (choice === 2 && present.length > 0) {
       const name = random.pick(present);
-      this.#model.edit(name, weight);
+      this.#model.editDestination({ ...socketAddress(name), weight });
       this.#destination('edit-destination', name, weight);
     } else if (choice === 3 && present.length > 0) {
       const name = random.pick(present);
-      this.#model.delete(name);
+      this.#model.deleteDestination(socketAddress(name));
       this.#destination('delete-destination', name, weight);
     } else if (choice === 4 && random.once(2)) {
       for (let times = 1 + random.below(3); times > 0; times--) this.#editService();
@@ -101,7 +107,7 @@ class Life {
   #editService(): void {
     if (this.#random.once(2)) this.#scheduler = this.#random.pick(['rr', 'sh', 'dh']);
     this.#flags = this.#random.pick(flagSets);
-    this.#model.editService(this.#scheduler, this.#flags);
+    this.#model.edit({ scheduler: this.#scheduler, schedulerFlags: this.#flags });
     this.#do({ do: 'edit-service', service: this.#definition() });
   }
 
@@ -135,12 +141,14 @@ class Life {
     const address = this.#isV6
       ? `2001:db8::${low.toString(16)}:${++this.#clients}`
       : `172.16.${low >> 8}.${low & 255}`;
-    const client = { address, port: 1024 + this.#random.below(60_000) };
+    const client = { address: canonical(address), port: 1024 + this.#random.below(60_000) };
     this.picks++;
-    assert.equal(
-      pick(this.#plane, this.#virtual, { ...client, address: canonical(address) }),
-      this.#model.pick({ ...client, address: canonical(address) }),
-    );
+    const expected = this.#model.pick({
+      source: client.address,
+      sourcePort: client.port,
+      destination: this.#virtual,
+    });
+    assert.equal(pick(this.#plane, this.#virtual, client), expected && destinationId(expected));
   }
 }
 

@@ -5,12 +5,12 @@ import { Director } from './director.ts';
 import { expectSame, Needs, type Outcome, replay } from './oracle.ts';
 import type { PacketDescription } from './packet.ts';
 
-type Counters = readonly (readonly [number, number] | null)[];
+export type Counters = readonly (readonly [number, number] | null)[];
 type Flow =
   | readonly [string, number, number | null]
   | readonly [string, number, string, number, number | null];
 
-interface Step {
+export interface Step {
   readonly do: string;
   readonly args?: string;
   readonly rc?: number;
@@ -26,10 +26,11 @@ interface Step {
   readonly counters?: Counters | Readonly<Record<string, Counters>>;
 }
 
-interface Scenario {
+export interface Scenario {
   readonly name: string;
   readonly scheduler: string;
   readonly sysctl?: Readonly<Record<string, number>>;
+  readonly marks?: readonly { readonly destination: string; readonly mark: number }[];
   readonly dests: readonly string[];
   readonly steps: readonly Step[];
 }

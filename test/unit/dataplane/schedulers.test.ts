@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { buildTable, dependsOnWeights, moveCursor } from '../../../src/dataplane/bpf/schedulers.ts';
-import { destinationTable, sourceTable } from '../../lib/model/schedulers.ts';
+import { destinationHashTable } from '../../../src/model/schedulers/dh.ts';
+import { sourceHashTable } from '../../../src/model/schedulers/sh.ts';
 
 /** A, B and C were added in this order, so C comes first; their indexes are those of their letters. */
 function tableText(scheduler: 'rr' | 'sh' | 'dh', [a, b, c]: readonly [number, number, number]): string {
@@ -50,10 +51,9 @@ suite("schedulers' tables", () => {
   test('sh and dh are as the model has them', () => {
     fc.assert(
       fc.property(lists, (list) => {
-        const members = list.map(({ index, weight }) => ({ name: String(index), weight }));
-        const indexes = (table: readonly { name: string }[]) => table.map(({ name }) => Number(name));
-        assert.deepEqual(buildTable('sh', list), indexes(sourceTable(members)));
-        assert.deepEqual(buildTable('dh', list), indexes(destinationTable(members)));
+        const indexes = (table: readonly number[]) => table.map((place) => list[place]?.index);
+        assert.deepEqual(buildTable('sh', list), indexes(sourceHashTable(list)));
+        assert.deepEqual(buildTable('dh', list), indexes(destinationHashTable(list.length)));
       }),
     );
   });
