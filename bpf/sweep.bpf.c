@@ -158,8 +158,12 @@ int flush(struct __sk_buff *skb)
 	return 0;
 }
 
-/* A removed destination's connections become orphans, those of one that came back cease to be. */
-static long orphan_step(__u64 step, void *context)
+/*
+ * A removed destination's connections become orphans, those of one that came back cease to be. With expire_nodest_conn
+ * orphans end at once (ip_vs_conn.c: ip_vs_expire_nodest_conn_flush), but for those of connected sockets, which
+ * somebody has to destroy first (lib/orphans.h).
+ */
+static long orphan_step(__u64 step, __u32 *expires_orphans)
 {
 	__u32 index = step, destination_index;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
@@ -173,6 +177,8 @@ static long orphan_step(__u64 step, void *context)
 		return 0;
 	flush_traffic(connection, index);
 	connection->is_orphan = is_orphan;
+	if (is_orphan && *expires_orphans && connection->expires != NEVER)
+		remove_connection(index, connection->generation);
 	return 0;
 }
 
@@ -180,11 +186,14 @@ static long orphan_step(__u64 step, void *context)
 SEC("tc")
 int mark_orphans(struct __sk_buff *skb)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, expires_orphans;
 	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
+	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
 
-	if (state)
-		bpf_loop(state->used_connections, orphan_step, &zero, 0);
+	if (!state || !settings_entry)
+		return 0;
+	expires_orphans = settings_entry->expire_nodest_conn;
+	bpf_loop(state->used_connections, orphan_step, &expires_orphans, 0);
 	return 0;
 }
 

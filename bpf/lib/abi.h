@@ -390,7 +390,8 @@ struct settings {
 	__u64 flow_seed;         /* of the hashes in the map `flows`, for as long as that lives */
 	__u8 expire_nodest_conn; /* the sysctls of net.ipv4.vs of these names */
 	__u8 conn_reuse_mode;
-	__u8 padding[6];
+	__u8 secure_tcp; /* whether it is in force, values 2 and 3 */
+	__u8 padding[5];
 };
 
 /* What programs share with one another: cursors of the pools, the budget of rejects, the sweep. */

@@ -101,7 +101,7 @@ static __always_inline void advance(struct connection *connection, const struct 
 	__u32 state = connection->state, next = state;
 
 	if (connection->protocol == IPPROTO_TCP) {
-		next = tcp_next_state(direction, event, state);
+		next = tcp_next_state(direction, event, state, settings);
 		change_state(connection, state, next);
 	} else if (connection->protocol == IPPROTO_SCTP) {
 		next = sctp_next_state(direction, event, state);

@@ -39,13 +39,40 @@ static const __u8 tcp_transitions[2][TCP_EVENT_COUNT][STATE_TCP_COUNT] = {
 		[TCP_EVENT_NONE] = { CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL },
 	},
 };
+
+/*
+ * With the sysctl secure_tcp, a client alone does not make a connection ESTABLISHED: tcp_states_dos, whose other
+ * columns are those of above.
+ */
+static const __u8 secure_transitions[2][TCP_EVENT_COUNT][2] = {
+	[DIRECTION_REQUEST] = {
+		/*                    SR  SA */
+		[TCP_EVENT_SYN]  = { SR, SA },
+		[TCP_EVENT_FIN]  = { TW, SA },
+		[TCP_EVENT_ACK]  = { SR, SA },
+		[TCP_EVENT_RST]  = { SR, CL },
+		[TCP_EVENT_NONE] = { CL, CL },
+	},
+	[DIRECTION_REPLY] = {
+		[TCP_EVENT_SYN]  = { SA, SA },
+		[TCP_EVENT_FIN]  = { TW, TW },
+		[TCP_EVENT_ACK]  = { ES, ES },
+		[TCP_EVENT_RST]  = { CL, CL },
+		[TCP_EVENT_NONE] = { CL, CL },
+	},
+};
 /* clang-format on */
 
-static __always_inline __u32 tcp_next_state(enum direction direction, __u8 event, __u32 state)
+static __always_inline __u32 tcp_next_state(enum direction direction, __u8 event, __u32 state,
+					    const struct settings *settings)
 {
+	int is_reply = direction != DIRECTION_REQUEST;
+
 	if (event >= TCP_EVENT_COUNT || state >= STATE_TCP_COUNT)
 		return STATE_CLOSE;
-	return tcp_transitions[direction != DIRECTION_REQUEST][event][state];
+	if ((state == STATE_SYN_RECV || state == STATE_SYNACK) && settings->secure_tcp)
+		return secure_transitions[is_reply][event][state == STATE_SYNACK];
+	return tcp_transitions[is_reply][event][state];
 }
 
 /* What ipvsadm counts in ActiveConn. */

@@ -78,6 +78,23 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
     assert.equal(flowCount(plane), 0);
   });
 
+  test('expire_nodest_conn 1: the connections of a removed destination end at once, without a packet of theirs', () => {
+    for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
+      using plane = new TestPlane({ expireNodestConn: true });
+      const service = serve(plane, [server, other], protocol);
+      const talks = [1, 2, 3, 4].map((n) => new Talk(plane, { port: 1000 + n, protocol }));
+      for (const talk of talks) talk.to(opening[protocol]);
+      remove(plane, service, other);
+      assert.deepEqual(
+        connections(plane).map((each) => each.destination.address),
+        [server, server],
+      );
+      assert.equal(flowCount(plane), 4);
+      plane.apply({ do: 'delete-service', service });
+      assert.deepEqual(connections(plane), []);
+    }
+  });
+
   test('expire_nodest_conn 1: SYNs, INITs and datagrams of a removed destination are scheduled anew', () => {
     for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
       using plane = new TestPlane({ expireNodestConn: true });

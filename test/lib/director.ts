@@ -14,7 +14,14 @@ import { buildPacket, type PacketDescription, tupleOf } from './packet.ts';
 import { TestPlane } from './plane.ts';
 
 /** The sysctls of net.ipv4.vs that a recording may set, with what is there of each. */
-const knownSysctls = ['expire_nodest_conn', 'conn_reuse_mode', 'expire_quiescent_template'];
+const knownSysctls = [
+  'expire_nodest_conn',
+  'conn_reuse_mode',
+  'expire_quiescent_template',
+  'secure_tcp',
+  // The kernel's connection tracking is not touched, whatever it says; see docs/decisions on reused ports.
+  'conntrack',
+];
 
 /** One at a time: the next one takes the programs over. */
 export class Director {
@@ -38,6 +45,7 @@ export class Director {
     this.#plane ??= TestPlane.reuse({
       expireNodestConn: this.#sysctl.expire_nodest_conn === 1,
       connReuseMode: this.#sysctl.conn_reuse_mode ?? 1,
+      secureTcp: (this.#sysctl.secure_tcp ?? 0) >= 2,
     });
     return this.#plane;
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replays recorded scheduling decisions against the loaded BPF programs.
+import { formatConnections } from '../../src/cli/format-connections.ts';
+import { numericNames } from '../../src/cli/names.ts';
 import { formatAddressPort, parseAddressPort } from '../../src/model/address.ts';
 import { Director } from './director.ts';
 import { expectSame, Needs, type Outcome, replay } from './oracle.ts';
@@ -23,6 +25,7 @@ export interface Step {
   readonly forwarded?: readonly (boolean | number | null)[];
   readonly state?: string | null;
   readonly seconds?: number;
+  readonly shown?: readonly { readonly cmd?: string; readonly stdout?: string }[];
   readonly counters?: Counters | Readonly<Record<string, Counters>>;
 }
 
@@ -94,9 +97,18 @@ class Replayer {
       case 'sleep':
         this.#director.goTo(this.#director.at + (step.seconds ?? 0));
         break;
+      case 'show':
+        for (const { cmd, stdout = '' } of step.shown ?? []) {
+          if (cmd === 'ipvsadm -Lnc') expectSame(what, this.#listing(), withoutExpiry(stdout));
+        }
+        break;
       default:
     }
     if (step.counters) this.#compareCounters(step.counters, what);
+  }
+
+  #listing(): readonly string[] {
+    return withoutExpiry(formatConnections(this.#director.connections(), numericNames));
   }
 
   #sendFlows(step: Step, what: string): void {
@@ -202,6 +214,14 @@ class Replayer {
   #row(servers: ReadonlyMap<string, readonly [number, number]> | undefined, length: number): Counters {
     return this.#scenario.dests.slice(0, length).map((dest) => servers?.get(dest) ?? null);
   }
+}
+
+/** The lines of `ipvsadm -Lnc` in an order; the recorded steps took time that a replay does not. */
+function withoutExpiry(listing: string): readonly string[] {
+  return listing
+    .split('\n')
+    .map((line) => line.replace(/\d+:\d\d/, ''))
+    .sort();
 }
 
 function isList(counters: NonNullable<Step['counters']>): counters is Counters {

@@ -37,6 +37,7 @@ interface RunOptions {
   readonly tcpTimeout: number;
   readonly tcpfinTimeout: number;
   readonly udpTimeout: number;
+  readonly secureTcp?: boolean;
   readonly expireSockets: 'udp' | 'all';
 }
 
@@ -99,6 +100,11 @@ export function runCommand(io: CommandOutput): Command {
     .option('--tcp-timeout <seconds>', 'idle established TCP connections', seconds, tcpSeconds)
     .option('--tcpfin-timeout <seconds>', 'TCP connections after a FIN', seconds, tcpFinSeconds)
     .option('--udp-timeout <seconds>', 'idle UDP connections', seconds, udpSeconds)
+    .option(
+      '--secure-tcp',
+      "a TCP connection becomes ESTABLISHED by its destination's answer, not by what its client sends (the sysctl " +
+        'secure_tcp of IPVS; default: off)',
+    )
     .addOption(
       new Option('--expire-sockets <which>', "the host's connected sockets that end with their destination")
         .choices(['udp', 'all'])
@@ -154,6 +160,7 @@ function daemonOptions(options: RunOptions): DaemonOptions {
       },
       expireNodestConn: true,
       connReuseMode: 1,
+      secureTcp: options.secureTcp === true,
       expiresTcpSockets: options.expireSockets === 'all',
       redirectsLocally: options.localRedirect === true,
       hasVirtualClock: false,

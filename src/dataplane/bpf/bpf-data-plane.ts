@@ -309,6 +309,7 @@ function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
       flow_seed: programs.flowSeed,
       expire_nodest_conn: options.expireNodestConn ? 1 : 0,
       conn_reuse_mode: options.connReuseMode,
+      secure_tcp: options.secureTcp ? 1 : 0,
     }),
   );
 }

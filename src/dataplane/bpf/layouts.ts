@@ -166,7 +166,8 @@ export const layouts = {
       flow_seed: { offset: 216, size: 8, kind: 'number' },
       expire_nodest_conn: { offset: 224, size: 1, kind: 'number' },
       conn_reuse_mode: { offset: 225, size: 1, kind: 'number' },
-      padding: { offset: 226, size: 6, kind: 'bytes' },
+      secure_tcp: { offset: 226, size: 1, kind: 'number' },
+      padding: { offset: 227, size: 5, kind: 'bytes' },
     },
   },
   shared: {

@@ -22,6 +22,8 @@ export interface BpfOptions {
   /** The sysctls of net.ipv4.vs of these names; kube-proxy turns the first on. */
   readonly expireNodestConn: boolean;
   readonly connReuseMode: number;
+  /** The sysctl secure_tcp, in force or not: a client alone does not make its connections ESTABLISHED. */
+  readonly secureTcp?: boolean;
   /** Whether the host's TCP sockets end with their destination, as its connected UDP sockets always do. */
   readonly expiresTcpSockets?: boolean;
   /** Whether packets to and from local pods go past the host's stack (bpf/lib/local.h). */
