@@ -227,6 +227,8 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 		return TC_ACT_UNSPEC;
 	}
 	if (connection && is_crc_unknown(packet, fragment, connection)) {
+		if (connection->state == STATE_SCTP_NONE) /* just opened, for a packet that does not go on */
+			remove_connection(flow.connection, flow.generation);
 		reason = REASON_DROPPED_REWRITE_FAILED;
 		connection = NULL;
 	}

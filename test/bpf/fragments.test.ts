@@ -227,6 +227,16 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
       assert.equal(it.reason('dropped_fragment_malformed'), 6n);
     });
 
+    test(`${family} sctp: an INIT in fragments whose port would change → dropped, and it begins no connection`, () => {
+      using it = new TestPlane();
+      it.serve('sctp', format(virtual, 80), [format(destination, 8080)]);
+      const init: PacketDescription = { ...end, protocol: 'sctp', flags: 'INIT' };
+      for (const fragment of fragmentsOf(buildPacket(init), sizes))
+        assert.equal(it.ingress(fragment).verdict, 'drop');
+      assert.equal(it.reason('dropped_rewrite_failed'), 1n);
+      assert.deepEqual([...it.plane.connections()], []);
+    });
+
     test(`${family} udp: the connection ended since → what follows is dropped and counted`, () => {
       using it = new TestPlane();
       it.serve('udp', format(virtual, 80), [format(destination, 8080)]);
