@@ -27,15 +27,6 @@ export function isSet<P extends FieldPath>(path: P, value: KubeProxyConfiguratio
   return value !== '' && value !== 0 && value !== false;
 }
 
-/** A copy of `config` in which one field has another value. */
-export function withField<P extends FieldPath>(
-  config: KubeProxyConfiguration,
-  path: P,
-  value: KubeProxyConfiguration[P],
-): KubeProxyConfiguration {
-  return { ...config, [path]: value };
-}
-
 /** What SetDefaults_KubeProxyConfiguration of kube-proxy 1.36 makes of a file, before the mode is looked at. */
 export function withDefaults(set: SetFields): KubeProxyConfiguration {
   const values = fieldPaths.map((path) => [path, isSet(path, set[path]) ? set[path] : fieldOf(path).default]);
@@ -44,6 +35,8 @@ export function withDefaults(set: SetFields): KubeProxyConfiguration {
   const isV4 = primary !== undefined && addressFamily(primary) === 4;
   return {
     ...config,
+    nodePortAddresses: set.nodePortAddresses ?? null,
+    'ipvs.excludeCIDRs': set['ipvs.excludeCIDRs'] ?? null,
     healthzBindAddress: withDefaultPort(config.healthzBindAddress || (isV4 ? '0.0.0.0' : '::'), healthzPort),
     metricsBindAddress: withDefaultPort(
       config.metricsBindAddress || (isV4 ? '127.0.0.1' : '::1'),
@@ -68,6 +61,7 @@ export function settled(config: KubeProxyConfiguration): KubeProxyConfiguration 
     ...config,
     mode,
     detectLocalMode: config.detectLocalMode || 'ClusterCIDR',
+    portRange: '',
     nodePortAddresses: isPrimaryOnly ? ['primary'] : config.nodePortAddresses,
     'iptables.masqueradeAll': section !== 'nftables' && config['iptables.masqueradeAll'],
     'nftables.masqueradeAll': section === 'nftables' && config['nftables.masqueradeAll'],
