@@ -82,6 +82,10 @@ static __noinline int send_named(struct __sk_buff *skb)
 	}
 	cursor.start = (void *)(long)skb->data;
 	cursor.end = (void *)(long)skb->data_end;
+	if (is_at_last_hop(&cursor, family)) { /* about a later fragment, or an ICMP error, nobody is told (RFC 1122) */
+		count_reason(REASON_DROPPED_LAST_HOP);
+		return TC_ACT_SHOT;
+	}
 	bpf_csum_update(skb, lower_hop_limit(&cursor, family));
 	return send_to(hop);
 }

@@ -141,6 +141,14 @@ inNetworkNamespace(import.meta.filename, () => {
           }
         });
 
+        test(`${title}: a later fragment of a ${name} at its last hop → dropped`, { skip: isSctp }, () => {
+          const plane = opened();
+          const pieces = (more: object) => fragmentsOf(buildPacket({ ...packet, ...long, ...more }), [800]);
+          assert.equal(plane.ingress(pieces({})[0] ?? new Uint8Array()).verdict, 'redirect');
+          assert.equal(plane.ingress(pieces({ hopLimit: 1 })[1] ?? new Uint8Array()).verdict, 'drop');
+          assert.equal(plane.reason('dropped_last_hop'), 1n);
+        });
+
         test(`${title}: a ${name} with destination options → sent out with them, or refused`, {
           skip: isV4,
         }, () => {
@@ -179,6 +187,13 @@ inNetworkNamespace(import.meta.filename, () => {
           assert.equal(outcome.verdict, 'redirect');
           const original = withCrcOf(request, { ...request, ...sent });
           assertPacket(outcome.packet, { ...error(original, virtual, client), hopLimit });
+        });
+
+        test(`${title}: an ICMP error about a request${how}, at its last hop → dropped`, () => {
+          const plane = opened();
+          const late = { ...error(quote({ ...request, ...sent }), router, node), hopLimit: 1 };
+          assert.equal(plane.ingress(buildPacket(late), flags).verdict, 'drop');
+          assert.equal(plane.reason('dropped_last_hop'), 1n);
         });
 
         test(`${title}: an ICMP error about a reply, from a router${how} → to the destination, about its own packet`, () => {

@@ -59,7 +59,7 @@ export function inNetworkNamespace(file: string, defineTests: () => void): void 
     const run = spawnSync('unshare', ['--net', process.execPath, file], {
       env,
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 115_000,
     });
     assert.equal(run.status, 0, `${run.error ?? ''}${run.stdout}${run.stderr}`);
   });
