@@ -18,6 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   native: ['errors.ts'],
   kube: ['model'],
   config: ['model', 'errors.ts'],
+  server: ['model'],
   metrics: ['model'],
   cli: ['model', 'dataplane', 'errors.ts'],
   'errors.ts': [],
