@@ -9,6 +9,8 @@ struct abi {
 	struct destination_load destination_load;
 	struct statistics statistics;
 	struct estimate estimate;
+	struct destination_estimate destination_estimate;
+	struct service_statistics service_statistics;
 	struct connection connection;
 	struct addresses6 addresses6;
 	struct uplink uplink;

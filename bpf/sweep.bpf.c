@@ -5,16 +5,16 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/clock.h"
 #include "lib/conn.h"
-#include "lib/estimate.h"
 #include "lib/orphans.h"
 #include "lib/stats.h"
+#include "lib/totals.h"
 
 #define CLOCK_MONOTONIC 1
 /* Each tick looks at a 64th of the entries in use, so that all are seen once in a second or so. */
 #define TICK_NS (16ULL * 1000 * 1000)
 #define TICKS_PER_ROUND 64
 #define ENTRIES_AT_LEAST 64
-/* Two seconds: at each tick the destinations whose turn it is are sampled. */
+/* Two seconds: at each tick the destinations whose turn it is are sampled, and after the last ones the services. */
 #define TICKS_PER_ESTIMATE 125
 
 struct slice {
@@ -62,13 +62,26 @@ static long estimate_step(__u64 step, __u32 *first)
 	return 0;
 }
 
+static long estimate_service(void *map, __u32 *id, struct service_statistics *statistics, void *context)
+{
+	struct statistics now = statistics->counted;
+
+	estimate_rates(&statistics->estimate, &now);
+	return 0;
+}
+
 static __always_inline void estimate_some(struct shared *state)
 {
 	__u32 turn = state->estimate_turn;
 
 	if (turn < state->used_destinations)
 		bpf_loop((state->used_destinations - turn - 1) / TICKS_PER_ESTIMATE + 1, estimate_step, &turn, 0);
-	state->estimate_turn = turn + 1 < TICKS_PER_ESTIMATE ? turn + 1 : 0;
+	if (turn + 1 < TICKS_PER_ESTIMATE) {
+		state->estimate_turn = turn + 1;
+		return;
+	}
+	bpf_for_each_map_elem(&service_statistics, estimate_service, NULL, 0);
+	state->estimate_turn = 0;
 }
 
 static int tick(void *map, int *key, struct sweeper *sweeper)
@@ -133,28 +146,6 @@ int sweep(struct __sk_buff *skb)
 
 	if (state)
 		sweep_some(state, state->used_connections);
-	return 0;
-}
-
-static long flush_step(__u64 step, void *context)
-{
-	__u32 index = step;
-	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
-
-	if (connection && connection->state != STATE_NONE)
-		flush_traffic(connection, index);
-	return 0;
-}
-
-/* Run before a listing: what connections have counted reaches their destinations now, not at the next sweep. */
-SEC("tc")
-int flush(struct __sk_buff *skb)
-{
-	__u32 zero = 0;
-	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
-
-	if (state)
-		bpf_loop(state->used_connections, flush_step, &zero, 0);
 	return 0;
 }
 

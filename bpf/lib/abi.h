@@ -92,13 +92,30 @@ struct statistics {
 };
 
 /*
- * The estimator of a destination's rates: what it saw last, and each rate as a fixed-point number, signed, of 10
- * fractional bits for connections and packets and 5 for bytes (net/netfilter/ipvs/ip_vs_est.c).
+ * The estimator of rates: what it saw last, and each rate as a fixed-point number, signed, of 10 fractional bits for
+ * connections and packets and 5 for bytes (net/netfilter/ipvs/ip_vs_est.c).
  */
 struct estimate {
 	struct statistics seen;
 	struct statistics scaled;
+	/* What is taken off the counters where they are shown: they only grow, ipvsadm -Z moves this. */
+	struct statistics zero;
 };
+
+struct destination_estimate {
+	struct estimate estimate;
+	/* Of its statistics, what its service's and the node's have already. */
+	struct statistics carried;
+};
+
+/* What the destinations of a service have counted, those that are gone included. */
+struct service_statistics {
+	struct statistics counted;
+	struct estimate estimate;
+};
+
+/* The key of the node's own in service_statistics: what all services have counted, deleted ones included. */
+#define NODE_STATISTICS 0xffffffffU
 
 /*
  * TCP states of net/netfilter/ipvs/ip_vs_proto_tcp.c, then UDP's one, then those of ip_vs_proto_sctp.c. No connection

@@ -72,13 +72,24 @@ struct {
 	__type(value, struct statistics);
 } destination_statistics SEC(".maps");
 
-/* Written by the timer, read by listings. Same index as destinations. */
+/* Written by the timer and by programs that the control plane runs, read by listings. Same index as destinations. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct estimate);
+	__type(value, struct destination_estimate);
 } destination_estimates SEC(".maps");
+
+/*
+ * By service.id, and the node's. The control plane makes and deletes entries, the rest is as of destination_estimates.
+ * Has room for all services.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct service_statistics);
+} service_statistics SEC(".maps");
 
 /* Schedulers' tables: a state word, then indexes into destinations. Written by the control plane, the state by
  * programs. */

@@ -5,9 +5,10 @@ import { basename } from 'node:path';
 import process from 'node:process';
 import packageDescription from '../../package.json' with { type: 'json' };
 import type { DataPlaneView, VirtualServiceStatus } from '../dataplane/data-plane.ts';
-import { BpvsError } from '../errors.ts';
+import { BpvsError, OperationError } from '../errors.ts';
 import type { Address } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
+import type { Timeouts } from '../model/timeouts.ts';
 import { virtualServiceId } from '../model/virtual-service.ts';
 import { formatConnections } from './format-connections.ts';
 import { formatListing, formatVersionLine, type ListingFormat } from './format-listing.ts';
@@ -29,7 +30,7 @@ export interface Io {
 /** Opens the data plane's view; {@link main} closes it. */
 export type OpenView = () => Promise<DataPlaneView>;
 
-const notListed: readonly OptionName[] = ['timeout', 'daemon', 'thresholds', 'persistent-conn', 'tun-info'];
+const notListed: readonly OptionName[] = ['daemon', 'thresholds', 'persistent-conn', 'tun-info'];
 
 /**
  * Carries one command line out.
@@ -50,9 +51,11 @@ export async function main(words: readonly string[], io: Io, openView: OpenView)
 async function run(line: CommandLine, io: Io, openView: OpenView): Promise<number> {
   if (line.command === 'help') return print(io, help);
   if (line.command === 'version') return print(io, formatVersion());
+  if (line.command === 'set' || line.command === 'zero')
+    return withView(io, openView, change.bind(null, line, io));
   if (line.command !== 'list') {
     io.stderr(
-      `${line.command}: this version of bpvsadm only lists; virtual services follow the cluster's Services\n`,
+      `${line.command}: this version of bpvsadm changes no virtual services; they follow the cluster's Services\n`,
     );
     return 1;
   }
@@ -62,6 +65,17 @@ async function run(line: CommandLine, io: Io, openView: OpenView): Promise<numbe
     io.stderr(`list: this version of bpvsadm has no '${missing}' listing\n`);
     return 1;
   }
+  return withView(io, openView, (view) => {
+    if (line.given.has('timeout')) return print(io, formatTimeouts(view.timeouts()));
+    return isForConnections ? listConnections(line, io, view) : listServices(line, io, view);
+  });
+}
+
+async function withView(
+  io: Io,
+  openView: OpenView,
+  action: (view: DataPlaneView) => number | Promise<number>,
+): Promise<number> {
   let view: DataPlaneView;
   try {
     view = await openView();
@@ -73,7 +87,21 @@ async function run(line: CommandLine, io: Io, openView: OpenView): Promise<numbe
     return 2;
   }
   using open = view;
-  return await (isForConnections ? listConnections(line, io, open) : listServices(line, io, open));
+  return await action(open);
+}
+
+/** What is no virtual service: timeouts and counters. */
+function change({ command, settings }: CommandLine, io: Io, view: DataPlaneView): number {
+  try {
+    if (command === 'zero') view.zeroStatistics(settings.service);
+    const [tcpSeconds, tcpFinSeconds, udpSeconds] = settings.timeouts ?? [];
+    if (command === 'set') view.setTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds });
+    return 0;
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error;
+    io.stderr('No such service\n');
+    return 255;
+  }
 }
 
 async function listServices(line: CommandLine, io: Io, view: DataPlaneView): Promise<number> {
@@ -129,6 +157,10 @@ function addressesOf({ client, virtual, destination }: Connection): readonly Add
 function print(io: Io, text: string): number {
   io.stdout(text);
   return 0;
+}
+
+function formatTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds }: Timeouts): string {
+  return `Timeout (tcp tcpfin udp): ${tcpSeconds} ${tcpFinSeconds} ${udpSeconds}\n`;
 }
 
 function formatVersion(): string {

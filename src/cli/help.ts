@@ -7,6 +7,9 @@ Usage:
   bpvsadm                             list everything, with names (as -L)
   bpvsadm -L|-l|--list [SERVICE] [-n] [--stats|--rate] [-X|--exact] [--nosort]
   bpvsadm -L|-l|--list -c [-n]        list connections
+  bpvsadm -L|-l|--list --timeout      the seconds after which idle connections end
+  bpvsadm --set TCP TCPFIN UDP        set those seconds: established TCP, TCP after a FIN, UDP; 0 keeps one
+  bpvsadm -Z|--zero [SERVICE]         count from zero, all or one virtual service and its real servers
   bpvsadm -h|--help
   bpvsadm -v|--version
 
@@ -27,7 +30,7 @@ Options:
       --nosort                        in the order in which they are kept
       --sort                          sorted, as without it
 
-Commands that this version knows but does not carry out: -A -E -D -C -a -e -d -R -S -Z --set --start-daemon
+Commands that this version knows but does not carry out: -A -E -D -C -a -e -d -R -S --start-daemon
 --stop-daemon. Virtual services follow the cluster's Services: change those, and the daemon (bpvs run) does the rest.
 
 Environment:
@@ -37,5 +40,5 @@ Exit status:
   0    done
   1    the listing could not be had (no such service), or a command that is not carried out
   2    a wrong command line, or no data plane
-  255  an unknown option, a missing argument, or a first option that is no command
+  255  no such service to be set to zero, an unknown option, a missing argument, or a first option that is no command
 `;

@@ -2,30 +2,32 @@
 // The one interface between the IPVS model and whatever realises it.
 import type { Connection } from '../model/connection.ts';
 import type { Operation } from '../model/operation.ts';
-import type { Rates, Statistics } from '../model/statistics.ts';
-import type { Destination, VirtualService, VirtualServiceDefinition } from '../model/virtual-service.ts';
+import type { Counted } from '../model/statistics.ts';
+import type { TimeoutChanges, Timeouts } from '../model/timeouts.ts';
+import type {
+  Destination,
+  VirtualService,
+  VirtualServiceDefinition,
+  VirtualServiceKey,
+} from '../model/virtual-service.ts';
 
 /** A destination as the data plane has it, with the numbers that ipvsadm -L shows. */
-export interface DestinationStatus extends Destination {
+export interface DestinationStatus extends Destination, Counted {
   /** Connections in an active state (ESTABLISHED, SYN_SENT, SYN_RECV, SYNACK). */
   readonly activeConnections: number;
   /** All other connections. */
   readonly inactiveConnections: number;
-  readonly statistics: Statistics;
-  readonly rates: Rates;
 }
 
-/** A virtual service as the data plane has it. */
+/** A virtual service as the data plane has it; its numbers keep what destinations counted that are gone. */
 export type VirtualServiceStatus = VirtualServiceDefinition & ServiceNumbers;
 
-export interface ServiceNumbers {
+export interface ServiceNumbers extends Counted {
   /** In the order of their adding, like `VirtualService.destinations`. */
   readonly destinations: readonly DestinationStatus[];
-  readonly statistics: Statistics;
-  readonly rates: Rates;
 }
 
-/** What only looks; ipvsadm's listings need nothing else. */
+/** What ipvsadm's listings show, and what its commands change that is no virtual service. */
 export interface DataPlaneView extends Disposable {
   /** All virtual services, in no particular order. */
   services(): readonly VirtualServiceStatus[];
@@ -33,6 +35,13 @@ export interface DataPlaneView extends Disposable {
   connections(): Iterable<Connection>;
   /** The number of connections that fit, the `size=` of ipvsadm's heading. */
   readonly connectionTableSize: number;
+  /** All services together, deleted ones included. */
+  totals(): Counted;
+  /** Counts and rates of one service and its destinations, or of everything, begin at zero. Throws OperationError (ESRCH). */
+  zeroStatistics(service?: VirtualServiceKey): void;
+  timeouts(): Timeouts;
+  /** Connections take the new timeouts with their next packet. */
+  setTimeouts(changes: TimeoutChanges): void;
   close(): void;
 }
 

@@ -21,13 +21,13 @@ export const noStatistics: Statistics = {
   outBytes: 0n,
 };
 
-export function addStatistics(a: Statistics, b: Statistics): Statistics {
+export function subtractStatistics(a: Statistics, b: Statistics): Statistics {
   return {
-    connections: a.connections + b.connections,
-    inPackets: a.inPackets + b.inPackets,
-    outPackets: a.outPackets + b.outPackets,
-    inBytes: a.inBytes + b.inBytes,
-    outBytes: a.outBytes + b.outBytes,
+    connections: a.connections - b.connections,
+    inPackets: a.inPackets - b.inPackets,
+    outPackets: a.outPackets - b.outPackets,
+    inBytes: a.inBytes - b.inBytes,
+    outBytes: a.outBytes - b.outBytes,
   };
 }
 
@@ -41,3 +41,9 @@ export interface Rates {
 }
 
 export const noRates: Rates = noStatistics;
+
+/** What was counted since it was added or set to zero, and how much of it a second. */
+export interface Counted {
+  readonly statistics: Statistics;
+  readonly rates: Rates;
+}

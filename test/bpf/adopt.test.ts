@@ -67,6 +67,40 @@ function writeLayoutVersion(plane: TestPlane, version: bigint): void {
 }
 
 suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false }, () => {
+  test('leaves timeouts that somebody has set, but for those it is asked for', () => {
+    const timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+    fresh(
+      (plane) => {
+        assert.deepEqual(plane.plane.timeouts(), timeouts);
+        plane.plane.setTimeouts({ tcpSeconds: 1000, udpSeconds: 30 });
+      },
+      { ...pinned, timeouts: {} },
+    );
+    const left = { ...timeouts, tcpSeconds: 1000, udpSeconds: 30 };
+    session((plane) => assert.deepEqual(plane.plane.timeouts(), left), { ...pinned, timeouts: {} });
+    session((plane) => assert.deepEqual(plane.plane.timeouts(), { ...left, udpSeconds: 77 }), {
+      ...pinned,
+      timeouts: { udpSeconds: 77 },
+    });
+  });
+
+  test('goes on counting for services, and knows what was set to zero', () => {
+    const service = fresh((plane) => {
+      const made = serve(plane);
+      new Talk(plane).establish();
+      plane.plane.zeroStatistics(made);
+      new Talk(plane, { port: 41000 }).client('S');
+      return made;
+    });
+    session((plane) => {
+      new Talk(plane, { port: 41001 }).client('S');
+      const { inPackets } = plane.plane.services()[0]?.statistics ?? {};
+      assert.deepEqual([inPackets, plane.plane.totals().statistics.inPackets], [2n, 4n]);
+      remove(plane, service);
+      assert.equal(plane.plane.services()[0]?.statistics.inPackets, 2n);
+    });
+  });
+
   test('finds services, destinations in their order, connections and counters as they were', () => {
     const before = fresh((plane) => {
       serve(plane, [server, other, '10.244.2.22']);

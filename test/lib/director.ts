@@ -3,7 +3,6 @@
 import { parseCommandLine } from '../../src/cli/grammar.ts';
 import { systemResolver } from '../../src/cli/names.ts';
 import { isKnownScheduler } from '../../src/dataplane/bpf/codec.ts';
-import { defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
 import type { Connection } from '../../src/model/connection.ts';
 import type { Operation } from '../../src/model/operation.ts';
@@ -31,7 +30,6 @@ export class Director {
   /** Seconds since the director was set up. */
   #at = 0;
   readonly #services = new Map<string, VirtualServiceKey>();
-  #timeouts = defaultTimeouts;
 
   /** @param sysctl values under net.ipv4.vs. Throws Needs. */
   constructor(sysctl: Readonly<Record<string, number>> = {}) {
@@ -59,14 +57,8 @@ export class Director {
     );
     const { service: at, server } = settings;
     if (command === 'set') {
-      const [tcp = 0, fin = 0, udp = 0] = settings.timeouts ?? [];
-      const { tcpSeconds, tcpFinSeconds, udpSeconds } = this.#timeouts;
-      this.#timeouts = {
-        tcpSeconds: tcp || tcpSeconds,
-        tcpFinSeconds: fin || tcpFinSeconds,
-        udpSeconds: udp || udpSeconds,
-      };
-      this.plane.plane.setTimeouts(this.#timeouts);
+      const [tcpSeconds, tcpFinSeconds, udpSeconds] = settings.timeouts ?? [];
+      this.plane.plane.setTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds });
       return;
     }
     if (at === undefined) throw new Needs(`ipvsadm ${words}`);

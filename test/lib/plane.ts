@@ -189,8 +189,9 @@ function empty(programs: BpfPrograms): void {
   value.writeBigUInt64LE(value.readBigUInt64LE(offset) + 1_000_000_000_000_000n, offset);
   shared.update(onlyKey, value);
   programs.run('sweep');
-  const services = maps.get('services');
-  for (const key of [...services.keys()]) services.delete(key);
+  for (const name of ['services', 'service_statistics'] as const) {
+    for (const key of [...maps.get(name).keys()]) maps.get(name).delete(key);
+  }
   const byDestination = [
     'destinations',
     'destination_loads',

@@ -9,9 +9,10 @@ import {
   parseDevices,
   parseXdpDevices,
 } from '../../dataplane/bpf/devices.ts';
-import { defaultSizes, type TableSizes, type Timeouts } from '../../dataplane/bpf/options.ts';
+import { defaultSizes, type TableSizes } from '../../dataplane/bpf/options.ts';
 import { isUplink, parseUplinks } from '../../dataplane/bpf/uplinks.ts';
 import { InputError } from '../../errors.ts';
+import type { TimeoutChanges } from '../../model/timeouts.ts';
 import { findCgroupRoot } from '../cgroup.ts';
 import type { DaemonOptions } from '../daemon.ts';
 import type { XdpMode } from '../xdp.ts';
@@ -94,7 +95,7 @@ export function addNodeOptions(command: Command): Command {
 }
 
 /** Throws InputError for options that contradict each other. */
-export function nodeOptions(values: NodeOptionValues, timeouts: Timeouts): NodeOptions {
+export function nodeOptions(values: NodeOptionValues, timeouts: TimeoutChanges): NodeOptions {
   if (values.xdpDevices !== undefined && values.xdp === 'off') {
     throw new InputError(
       'Expected --xdp native or --xdp best-effort with --xdp-devices but received --xdp off',

@@ -14,14 +14,15 @@ interface RunOptions extends NodeOptionValues {
   readonly manifests: string;
   readonly node: string;
   readonly scheduler: SchedulerName;
-  readonly tcpTimeout: number;
-  readonly tcpfinTimeout: number;
-  readonly udpTimeout: number;
+  readonly tcpTimeout?: number;
+  readonly tcpfinTimeout?: number;
+  readonly udpTimeout?: number;
 }
 
 /** Runs until SIGTERM or SIGINT, which leave data plane and attachments in place. */
 export function runCommand(io: CommandOutput): Command {
   const { tcpSeconds, tcpFinSeconds, udpSeconds } = defaultTimeouts;
+  const kept = 'or what `bpvsadm --set` has set';
   const command = new Command('run')
     .description('serve the Services of a folder of manifests on this node, following its changes')
     .requiredOption('--manifests <dir>', 'folder of Service, EndpointSlice and Node manifests')
@@ -31,9 +32,17 @@ export function runCommand(io: CommandOutput): Command {
         .choices(['rr', 'sh', 'dh'])
         .default('rr'),
     )
-    .option('--tcp-timeout <seconds>', 'idle established TCP connections', seconds, tcpSeconds)
-    .option('--tcpfin-timeout <seconds>', 'TCP connections after a FIN', seconds, tcpFinSeconds)
-    .option('--udp-timeout <seconds>', 'idle UDP connections', seconds, udpSeconds);
+    .option(
+      '--tcp-timeout <seconds>',
+      `idle established TCP connections (default: ${tcpSeconds}, ${kept})`,
+      seconds,
+    )
+    .option(
+      '--tcpfin-timeout <seconds>',
+      `TCP connections after a FIN (default: ${tcpFinSeconds}, ${kept})`,
+      seconds,
+    )
+    .option('--udp-timeout <seconds>', `idle UDP connections (default: ${udpSeconds}, ${kept})`, seconds);
   return addNodeOptions(command).action((options: RunOptions) => run(daemonOptions(options), io));
 }
 

@@ -52,9 +52,15 @@ export function formatStatus(status: NodeStatus): string {
     ...(missing === null ? [] : [['', `they keep destinations that are removed: ${missing}`]]),
     ...Object.entries(tables).map(([name, { used, size }]) => [name, `${used} of ${size}`]),
     ['states', list(status.states)],
+    ['counted', formatCounted(status.counted)],
     ['packets', list(status.reasons)],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(14)}${value}\n`).join('');
+}
+
+function formatCounted(counted: NodeStatus['counted']): string {
+  const { connections, inPackets, inBytes, outPackets, outBytes } = counted;
+  return `${connections} connections, in ${inPackets} packets, ${inBytes} bytes, out ${outPackets} packets, ${outBytes} bytes`;
 }
 
 function formatDevice({ name, hook, hasXdp, xdpRefusal }: DeviceStatus): string {

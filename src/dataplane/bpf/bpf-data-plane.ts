@@ -4,6 +4,8 @@ import { BpvsError, OperationError } from '../../errors.ts';
 import type { Address } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Operation } from '../../model/operation.ts';
+import type { Counted } from '../../model/statistics.ts';
+import type { TimeoutChanges, Timeouts } from '../../model/timeouts.ts';
 import {
   type DestinationKey,
   destinationId,
@@ -13,17 +15,15 @@ import {
 } from '../../model/virtual-service.ts';
 import type { DataPlane, OperationFailure, VirtualServiceStatus } from '../data-plane.ts';
 import { AddressFilter } from './address-filter.ts';
-import { onlyKey } from './bpf-maps.ts';
 import { BpfPrograms } from './bpf-programs.ts';
 import { isKnownScheduler } from './codec.ts';
 import { DestinationTable, type Slot } from './destination-table.ts';
 import { HostedAddresses } from './hosted-addresses.ts';
-import { enums, layouts } from './layouts.ts';
-import { type BpfOptions, type EntryState, secondsByState, type Timeouts } from './options.ts';
+import type { BpfOptions } from './options.ts';
 import { dependsOnWeights } from './schedulers.ts';
 import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
+import { writeSettings } from './settings.ts';
 import { hostTables, SocketExpiry } from './socket-expiry.ts';
-import { encode } from './struct.ts';
 import { Uplinks } from './uplinks.ts';
 import { BpfView } from './view.ts';
 
@@ -41,19 +41,21 @@ export class BpfDataPlane implements DataPlane {
   readonly #hosted: HostedAddresses;
   /** Which devices lead off this node. */
   readonly uplinks: Uplinks;
-  #options: BpfOptions;
 
   private constructor(programs: BpfPrograms, options: BpfOptions) {
     const now = () => performance.now();
     this.programs = programs;
-    this.#options = options;
     this.socketExpiry = new SocketExpiry(hostTables(programs, options.expiresTcpSockets ?? false));
-    this.#view = new BpfView(programs.maps, () => programs.run('flush'));
+    this.#view = new BpfView(programs.maps, (name, words) => {
+      programs.run(name, words);
+      return true;
+    });
     const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
     this.#hosted = new HostedAddresses(programs.maps.get('hosted_addresses'));
     this.uplinks = new Uplinks(programs.maps.get('uplinks'), virtualFilter);
     this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, now);
-    this.#destinations = new DestinationTable(programs.maps, virtualFilter, now);
+    const zeroStatistics = (index: number) => programs.run('zero_one', [index]);
+    this.#destinations = new DestinationTable(programs.maps, virtualFilter, zeroStatistics, now);
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
     for (const entry of this.#services.entries()) if (mayBeStale(entry)) this.#rewrite(entry);
     if (programs.isAdopted) this.#markOrphans(); // an earlier process may have ended before it did
@@ -74,12 +76,6 @@ export class BpfDataPlane implements DataPlane {
       programs.close();
       throw error;
     }
-  }
-
-  /** `ipvsadm --set`: connections take the new timeouts with their next packet. */
-  setTimeouts(timeouts: Timeouts): void {
-    this.#options = { ...this.#options, timeouts };
-    writeSettings(this.programs, this.#options);
   }
 
   get connectionTableSize(): number {
@@ -103,6 +99,22 @@ export class BpfDataPlane implements DataPlane {
 
   connections(): Iterable<Connection> {
     return this.#view.connections();
+  }
+
+  totals(): Counted {
+    return this.#view.totals();
+  }
+
+  zeroStatistics(service?: VirtualServiceKey): void {
+    this.#view.zeroStatistics(service);
+  }
+
+  timeouts(): Timeouts {
+    return this.#view.timeouts();
+  }
+
+  setTimeouts(changes: TimeoutChanges): void {
+    this.#view.setTimeouts(changes);
   }
 
   apply(operations: readonly Operation[]): readonly OperationFailure[] {
@@ -293,23 +305,4 @@ function checkScheduler(
       service,
     );
   }
-}
-
-function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
-  const seconds = secondsByState(options.timeouts);
-  const timeouts = Object.entries(enums.connection_state)
-    .filter(([name]) => name !== 'STATE_COUNT' && name !== 'STATE_TCP_COUNT')
-    .sort(([, a], [, b]) => a - b)
-    .map(([name]) => BigInt(seconds[name.replace('STATE_', '') as EntryState]) * 1_000_000_000n);
-  programs.maps.get('settings').update(
-    onlyKey,
-    encode(layouts.settings, {
-      timeouts,
-      abi_version: BigInt(enums.abi_version.ABI_VERSION),
-      flow_seed: programs.flowSeed,
-      expire_nodest_conn: options.expireNodestConn ? 1 : 0,
-      conn_reuse_mode: options.connReuseMode,
-      secure_tcp: options.secureTcp ? 1 : 0,
-    }),
-  );
 }

@@ -14,6 +14,7 @@ const entriesOf = {
   destination_loads: (sizes) => sizes.destinations,
   destination_statistics: (sizes) => sizes.destinations,
   destination_estimates: (sizes) => sizes.destinations,
+  service_statistics: (sizes) => sizes.services + 1,
   places: (sizes) => sizes.places,
   connections: (sizes) => sizes.connections,
   addresses6: (sizes) => sizes.connections,

@@ -16,7 +16,16 @@ import { preparePins, requireRights } from './pin-directory.ts';
 import { contextWith, noPacket } from './program-pins.ts';
 import { decode, type StructLayout } from './struct.ts';
 
-const objectFiles = ['tc', 'translate', 'handlers', 'outside', 'xdp', 'cgroup', 'sweep'] as const;
+const objectFiles = [
+  'tc',
+  'translate',
+  'handlers',
+  'outside',
+  'xdp',
+  'cgroup',
+  'sweep',
+  'statistics',
+] as const;
 
 /** In place of a hook of the others, where the option asks for it. */
 const localRedirectFile = 'local';

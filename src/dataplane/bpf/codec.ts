@@ -3,7 +3,6 @@
 import { addressBytes, addressFamily, addressFromBytes, type Family } from '../../model/address.ts';
 import type { Connection, ConnectionState } from '../../model/connection.ts';
 import type { SchedulerFlag, SchedulerName } from '../../model/scheduler.ts';
-import type { Rates, Statistics } from '../../model/statistics.ts';
 import {
   type Destination,
   type ForwardingMethod,
@@ -226,41 +225,3 @@ function wordBytes(word: number): Uint8Array {
 const never = 0xffff_ffff_ffff_ffffn;
 
 export type Settings = StructValue<typeof layouts.settings>;
-
-/** Sums the per-CPU copies; each copy is rounded up to 8 bytes by the kernel. */
-export function decodeStatistics(bytes: Uint8Array, at: number, cpus: number): Statistics {
-  const sum = { connections: 0n, inPackets: 0n, outPackets: 0n, inBytes: 0n, outBytes: 0n };
-  for (let cpu = 0; cpu < cpus; cpu++) {
-    const copy = decode(layouts.statistics, bytes, at + cpu * layouts.statistics.size);
-    sum.connections += copy.connections;
-    sum.inPackets += copy.in_packets;
-    sum.outPackets += copy.out_packets;
-    sum.inBytes += copy.in_bytes;
-    sum.outBytes += copy.out_bytes;
-  }
-  return sum;
-}
-
-/** Rates as the estimator keeps them: fixed-point numbers, which add up. */
-export function decodeEstimate(bytes: Uint8Array): Rates {
-  const estimate = decode(layouts.estimate, bytes);
-  const scaled = decode(layouts.statistics, estimate.scaled);
-  return {
-    connections: BigInt.asIntN(64, scaled.connections),
-    inPackets: BigInt.asIntN(64, scaled.in_packets),
-    outPackets: BigInt.asIntN(64, scaled.out_packets),
-    inBytes: BigInt.asIntN(64, scaled.in_bytes),
-    outBytes: BigInt.asIntN(64, scaled.out_bytes),
-  };
-}
-
-/** Whole numbers per second, rounded as the kernel shows them (ip_vs_est.c: ip_vs_read_estimator). */
-export function roundRates(scaled: Rates): Rates {
-  return {
-    connections: (scaled.connections + 511n) >> 10n,
-    inPackets: (scaled.inPackets + 511n) >> 10n,
-    outPackets: (scaled.outPackets + 511n) >> 10n,
-    inBytes: (scaled.inBytes + 15n) >> 5n,
-    outBytes: (scaled.outBytes + 15n) >> 5n,
-  };
-}

@@ -35,8 +35,7 @@ const reclaimEveryMs = 60_000;
 export class DestinationTable {
   readonly #destinations: BpfMap;
   readonly #loads: BpfMap;
-  readonly #statistics: BpfMap;
-  readonly #estimates: BpfMap;
+  readonly #zeroStatistics: (index: number) => void;
   /** Replies come from these addresses, also from those in the trash. */
   readonly #destinationFilter: AddressFilter;
   /** Requests of connections go to these addresses, also of services that are gone. */
@@ -50,14 +49,21 @@ export class DestinationTable {
   #reclaimedAtMs: number;
   #hasNewOrphans = false;
 
-  /** @param now milliseconds of a clock that never goes back */
-  constructor(maps: BpfMaps, virtualFilter: AddressFilter, now: () => number) {
+  /**
+   * @param zeroStatistics has the counters of a place begin anew, after its service has got what was counted
+   * @param now milliseconds of a clock that never goes back
+   */
+  constructor(
+    maps: BpfMaps,
+    virtualFilter: AddressFilter,
+    zeroStatistics: (index: number) => void,
+    now: () => number,
+  ) {
     this.#destinationFilter = new AddressFilter(maps.get('destination_addresses'));
     this.#virtualFilter = virtualFilter;
     this.#destinations = maps.get('destinations');
     this.#loads = maps.get('destination_loads');
-    this.#statistics = maps.get('destination_statistics');
-    this.#estimates = maps.get('destination_estimates');
+    this.#zeroStatistics = zeroStatistics;
     this.#now = now;
     this.#reclaimedAtMs = now();
   }
@@ -105,7 +111,7 @@ export class DestinationTable {
       this.#loads.update(keyOf(index), new Uint8Array(this.#loads.valueSize));
       this.#pass(slot);
     }
-    if (removed?.slot.serviceId !== serviceId) this.#clearStatistics(index);
+    if (removed?.slot.serviceId !== serviceId) this.#zeroStatistics(index);
     this.#write(slot, true);
     this.#trash.delete(id);
     return { slot, takeBack: () => (removed ? this.remove(removed.slot) : this.#release(slot)) };
@@ -175,12 +181,6 @@ export class DestinationTable {
 
   #write(slot: Slot, isAvailable: boolean): void {
     this.#destinations.update(keyOf(slot.index), encodeDestination({ ...slot, isAvailable }));
-  }
-
-  #clearStatistics(index: number): void {
-    const key = keyOf(index);
-    this.#statistics.update(key, new Uint8Array(this.#statistics.crossingSize));
-    this.#estimates.update(key, new Uint8Array(this.#estimates.valueSize));
   }
 }
 

@@ -55,8 +55,26 @@ export const layouts = {
     },
   },
   estimate: {
-    size: 80,
-    fields: { seen: { offset: 0, size: 40, kind: 'bytes' }, scaled: { offset: 40, size: 40, kind: 'bytes' } },
+    size: 120,
+    fields: {
+      seen: { offset: 0, size: 40, kind: 'bytes' },
+      scaled: { offset: 40, size: 40, kind: 'bytes' },
+      zero: { offset: 80, size: 40, kind: 'bytes' },
+    },
+  },
+  destination_estimate: {
+    size: 160,
+    fields: {
+      estimate: { offset: 0, size: 120, kind: 'bytes' },
+      carried: { offset: 120, size: 40, kind: 'bytes' },
+    },
+  },
+  service_statistics: {
+    size: 160,
+    fields: {
+      counted: { offset: 0, size: 40, kind: 'bytes' },
+      estimate: { offset: 40, size: 120, kind: 'bytes' },
+    },
   },
   connection: {
     size: 64,

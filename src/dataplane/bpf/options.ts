@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be set about the BPF data plane, with the defaults of a node.
+import type { TimeoutChanges, Timeouts } from '../../model/timeouts.ts';
 import type { enums } from './layouts.ts';
 
 /** The entries of the maps; fixed when they are first made, later processes adopt them as they are. */
@@ -17,8 +18,8 @@ export interface BpfOptions {
   /** A folder of a BPF file system, made if it is missing. Undefined: nothing outlives the process. */
   readonly pinDirectory?: string;
   readonly sizes: TableSizes;
-  /** Seconds; those of kernel IPVS (`ipvsadm --set`) where not given. */
-  readonly timeouts: Timeouts;
+  /** Those not given are as `ipvsadm --set` has left them in adopted maps, or else kernel IPVS's. */
+  readonly timeouts: TimeoutChanges;
   /** The sysctls of net.ipv4.vs of these names; kube-proxy turns the first on. */
   readonly expireNodestConn: boolean;
   readonly connReuseMode: number;
@@ -30,13 +31,6 @@ export interface BpfOptions {
   readonly redirectsLocally?: boolean;
   /** Tests stop the time and set it by hand. */
   readonly hasVirtualClock: boolean;
-}
-
-/** What `ipvsadm --set` sets: idle seconds of established TCP, of TCP after a FIN, of UDP. */
-export interface Timeouts {
-  readonly tcpSeconds: number;
-  readonly tcpFinSeconds: number;
-  readonly udpSeconds: number;
 }
 
 export const defaultPinDirectory = '/sys/fs/bpf/bpvs';

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { BpfProgram } from '../../native/bpf-program.ts';
 
-export const pinnedPrograms = ['explain', 'flush'] as const;
+export const pinnedPrograms = ['explain', 'flush', 'zero_statistics', 'set_timeouts'] as const;
 
 export type PinnedProgram = (typeof pinnedPrograms)[number];
 
@@ -25,10 +25,14 @@ export function programPin(pinDirectory: string, name: PinnedProgram): string {
   return `${pinDirectory}/programs/${name}`;
 }
 
-/** Runs a pinned program that looks at no packet; does nothing where it is not pinned. Throws SystemError. */
-export function runPinned(pinDirectory: string, name: PinnedProgram): void {
+/**
+ * Runs a pinned program that looks at no packet, with words for its skb->cb. Throws SystemError.
+ * @returns false where it is not pinned, as before a first start of the daemon has ended
+ */
+export function runPinned(pinDirectory: string, name: PinnedProgram, words: readonly number[] = []): boolean {
   const pin = programPin(pinDirectory, name);
-  if (!existsSync(pin)) return;
+  if (!existsSync(pin)) return false;
   using program = BpfProgram.openPinned(pin);
-  program.testRun({ data: noPacket });
+  program.testRun({ data: noPacket, context: contextWith(words) });
+  return true;
 }

@@ -14,6 +14,7 @@ import type { Slot } from './destination-table.ts';
 import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
 import { buildTable, moveCursor } from './schedulers.ts';
+import { ServiceStatistics } from './statistics.ts';
 
 /** A virtual service as this process knows it. */
 export interface ServiceEntry {
@@ -30,6 +31,7 @@ export interface ServiceEntry {
 export class ServiceTableMap {
   readonly #services: BpfMap;
   readonly #places: BpfMap;
+  readonly #statistics: ServiceStatistics;
   readonly #allocator: PlaceAllocator;
   readonly #filter: AddressFilter;
   readonly #hosted: HostedAddresses;
@@ -42,6 +44,7 @@ export class ServiceTableMap {
     this.#filter = filter;
     this.#hosted = hosted;
     this.#services = maps.get('services');
+    this.#statistics = new ServiceStatistics(maps);
     this.#places = maps.get('places');
     this.#allocator = new PlaceAllocator(this.#places.maxEntries, now);
   }
@@ -78,6 +81,7 @@ export class ServiceTableMap {
       regions.push({ start: table, words: 1 + tableSize });
     }
     this.#allocator.adopt(regions);
+    this.#statistics.adopt(new Set(Array.from(this.#entries.values(), ({ id }) => id)));
   }
 
   /** A new service without destinations, known here only until it is written. */
@@ -95,6 +99,7 @@ export class ServiceTableMap {
       table: undefined,
       builtFor: undefined,
     };
+    this.#statistics.add(entry.id);
     this.#entries.set(virtualServiceId(definition), entry);
     this.#answer(definition);
     return entry;
@@ -104,6 +109,7 @@ export class ServiceTableMap {
     this.#services.delete(encodeServiceKey(entry.definition));
     if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
     this.#entries.delete(virtualServiceId(entry.definition));
+    this.#statistics.delete(entry.id);
     this.#filter.removeService(entry.definition);
     if (entry.definition.mark === undefined) this.#hosted.remove(entry.definition.address);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is pinned and attached, as numbers.
+import type { Statistics } from '../../model/statistics.ts';
 import { listLinks } from '../../native/netlink.ts';
 import { missingForDestroying } from '../../native/socket-diagnostics.ts';
 import { hasClassifiers, listAttachments } from './attachments.ts';
@@ -35,6 +36,8 @@ export interface DataPlaneStatus {
   readonly tables: Readonly<Record<'services' | 'destinations' | 'connections', TableFill>>;
   /** Connections by state, states without any left out. */
   readonly states: Readonly<Record<string, number>>;
+  /** What all services have counted, deleted ones included; as old as two sweeps. */
+  readonly counted: Readonly<Record<keyof Statistics, number>>;
   /** Packets by reason, reasons without any left out. */
   readonly reasons: Readonly<Record<string, number>>;
 }
@@ -66,6 +69,7 @@ export function readStatus(pinDirectory: string): DataPlaneStatus {
       connections: fill('connections'),
     },
     states,
+    counted: numbers(view.totals().statistics),
     reasons: Object.fromEntries(
       [...view.reasons()].flatMap(([name, n]) => (n > 0n ? [[name, Number(n)]] : [])),
     ),
@@ -98,6 +102,17 @@ function attachments(
       ...links.filter((link) => hasClassifiers(link.index)).map((link) => device(link.index, 'clsact')),
     ],
     cgroups: [...byTarget].map(([id, each]) => ({ id, programs: each.length })),
+  };
+}
+
+function numbers(statistics: Statistics): Record<keyof Statistics, number> {
+  const { connections, inPackets, outPackets, inBytes, outBytes } = statistics;
+  return {
+    connections: Number(connections),
+    inPackets: Number(inPackets),
+    outPackets: Number(outPackets),
+    inBytes: Number(inBytes),
+    outBytes: Number(outBytes),
   };
 }
 

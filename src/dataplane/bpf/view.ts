@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading the maps: what ipvsadm's listings need, with or without a daemon.
+import { EnvironmentError, OperationError } from '../../errors.ts';
 import type { Connection } from '../../model/connection.ts';
-import { addStatistics, noRates, noStatistics, type Rates } from '../../model/statistics.ts';
-import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
+import type { Counted } from '../../model/statistics.ts';
+import type { TimeoutChanges, Timeouts } from '../../model/timeouts.ts';
+import { type VirtualServiceKey, virtualServiceId } from '../../model/virtual-service.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
 import type { DataPlaneView, DestinationStatus, VirtualServiceStatus } from '../data-plane.ts';
 import { BpfMaps, onlyKey } from './bpf-maps.ts';
-import {
-  decodeConnection,
-  decodeEstimate,
-  decodeService,
-  decodeStatistics,
-  reasonNames,
-  roundRates,
-  type Settings,
-} from './codec.ts';
+import { decodeConnection, decodeService, reasonNames, type Settings } from './codec.ts';
 import { readDestinations } from './destination-table.ts';
 import { layouts } from './layouts.ts';
-import { runPinned } from './program-pins.ts';
+import { type PinnedProgram, runPinned } from './program-pins.ts';
+import { readTimeouts } from './settings.ts';
+import { destinationStatistics, nodeStatistics, readServiceStatistics } from './statistics.ts';
 import { decode } from './struct.ts';
 
-/** Opens the maps pinned under a folder for reading. Throws EnvironmentError where nothing is pinned, LayoutError. */
+/** Opens the maps pinned under a folder. Throws EnvironmentError where nothing is pinned, LayoutError. */
 export function openBpfView(pinDirectory: string): BpfView {
-  return new BpfView(BpfMaps.openPinned(pinDirectory), () => runPinned(pinDirectory, 'flush'));
+  return new BpfView(BpfMaps.openPinned(pinDirectory), (name, words) => runPinned(pinDirectory, name, words));
 }
+
+/** Runs a program of those that are pinned, with words for its skb->cb. @returns false where there is none */
+export type RunProgram = (name: PinnedProgram, words?: readonly number[]) => boolean;
 
 export class BpfView implements DataPlaneView {
   readonly #maps: BpfMaps;
-  readonly #flush: () => void;
+  readonly #run: RunProgram;
 
   /**
    * Takes the maps over: closing the view closes them.
-   * @param flush brings destinations' statistics up to date; without it they are as old as the last sweep
+   * @param run without it statistics are as old as the last sweep, and nothing can be set
    */
-  constructor(maps: BpfMaps, flush: () => void = () => {}) {
+  constructor(maps: BpfMaps, run: RunProgram = () => false) {
     this.#maps = maps;
-    this.#flush = flush;
+    this.#run = run;
   }
 
   get connectionTableSize(): number {
@@ -42,18 +42,30 @@ export class BpfView implements DataPlaneView {
   }
 
   services(): readonly VirtualServiceStatus[] {
-    this.#flush();
+    this.#run('flush');
     const destinations = this.#destinationsByService();
+    const numbers = readServiceStatistics(this.#maps);
     return [...this.#maps.get('services').entries()].map(([key, value]) => {
       const { id, table, tableSize, ...definition } = decodeService(key, value);
-      const own = destinations.get(id) ?? [];
-      return {
-        ...definition,
-        destinations: own.filter((entry) => entry.isAvailable).map((entry) => entry.status),
-        statistics: own.reduce((sum, entry) => addStatistics(sum, entry.status.statistics), noStatistics),
-        rates: roundRates(own.reduce((sum, entry) => addStatistics(sum, entry.scaledRates), noRates)),
-      };
+      return { ...definition, ...numbers(id), destinations: destinations.get(id) ?? [] };
     });
+  }
+
+  totals(): Counted {
+    this.#run('flush');
+    return readServiceStatistics(this.#maps)(nodeStatistics);
+  }
+
+  zeroStatistics(service?: VirtualServiceKey): void {
+    this.#mustRun('zero_statistics', [service === undefined ? nodeStatistics : this.#idOf(service)]);
+  }
+
+  timeouts(): Timeouts {
+    return readTimeouts(this.#settings());
+  }
+
+  setTimeouts({ tcpSeconds = 0, tcpFinSeconds = 0, udpSeconds = 0 }: TimeoutChanges): void {
+    this.#mustRun('set_timeouts', [tcpSeconds, tcpFinSeconds, udpSeconds]);
   }
 
   *connections(): Generator<Connection> {
@@ -100,6 +112,20 @@ export class BpfView implements DataPlaneView {
     this.close();
   }
 
+  #mustRun(name: PinnedProgram, words: readonly number[]): void {
+    if (this.#run(name, words)) return;
+    throw new EnvironmentError(`The program ${name} is not pinned: \`bpvs run\` puts it there`);
+  }
+
+  #idOf(service: VirtualServiceKey): number {
+    const wanted = virtualServiceId(service);
+    for (const [key, value] of this.#maps.get('services').entries()) {
+      const { id, ...definition } = decodeService(key, value);
+      if (virtualServiceId(definition) === wanted) return id;
+    }
+    throw new OperationError('ESRCH', `No such service: ${wanted}`);
+  }
+
   #settings(): Settings {
     return decode(layouts.settings, this.#only('settings'));
   }
@@ -113,40 +139,28 @@ export class BpfView implements DataPlaneView {
     return map.lookup(onlyKey) ?? new Uint8Array(map.valueSize);
   }
 
-  /** In the order of their adding. */
-  #destinationsByService(): ReadonlyMap<number, readonly Entry[]> {
+  /** In the order of their adding, without those in the trash. */
+  #destinationsByService(): ReadonlyMap<number, readonly DestinationStatus[]> {
     const loads = this.#maps.get('destination_loads');
-    const statistics = this.#maps.get('destination_statistics');
-    const estimates = this.#maps.get('destination_estimates');
-    const cpus = possibleCpus();
-    const slots = [...readDestinations(this.#maps.get('destinations'))].sort((a, b) =>
-      a.added < b.added ? -1 : 1,
-    );
-    const byService = new Map<number, Entry[]>();
-    for (const { index, serviceId, destination, isAvailable } of slots) {
+    const numbers = destinationStatistics(this.#maps);
+    const slots = [...readDestinations(this.#maps.get('destinations'))]
+      .filter((slot) => slot.isAvailable)
+      .sort((a, b) => (a.added < b.added ? -1 : 1));
+    const byService = new Map<number, DestinationStatus[]>();
+    for (const { index, serviceId, destination } of slots) {
       const load = decode(layouts.destination_load, lookup(loads, index));
-      const scaledRates = decodeEstimate(lookup(estimates, index));
       const status = {
         ...destination,
+        ...numbers(index),
         activeConnections: load.active,
         inactiveConnections: Math.max(load.total - load.active, 0),
-        statistics: decodeStatistics(lookup(statistics, index), 0, cpus),
-        rates: roundRates(scaledRates),
       };
-      const entry = { isAvailable, status, scaledRates };
       const own = byService.get(serviceId);
-      if (own) own.push(entry);
-      else byService.set(serviceId, [entry]);
+      if (own) own.push(status);
+      else byService.set(serviceId, [status]);
     }
     return byService;
   }
-}
-
-/** A destination in the maps; those in the trash still count in their service's sums. */
-interface Entry {
-  readonly isAvailable: boolean;
-  readonly status: DestinationStatus;
-  readonly scaledRates: Rates;
 }
 
 function lookup(map: BpfMap, index: number): Uint8Array {

@@ -3,7 +3,8 @@
 import { OperationError } from '../../errors.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Operation } from '../../model/operation.ts';
-import { noRates, noStatistics } from '../../model/statistics.ts';
+import { type Counted, noRates, noStatistics } from '../../model/statistics.ts';
+import type { TimeoutChanges, Timeouts } from '../../model/timeouts.ts';
 import {
   type Destination,
   type DestinationKey,
@@ -21,11 +22,15 @@ interface Entry {
   readonly destinations: Map<string, Destination>;
 }
 
+const nothing: Counted = { statistics: noStatistics, rates: noRates };
+
 /** It has no connections and counts nothing. */
 export class MemoryDataPlane implements DataPlane {
   readonly connectionTableSize = 0;
   /** How many virtual services fit; more are refused with ENOSPC. May be changed at any time. */
   maxServices: number;
+  /** ip_vs_proto_tcp.c, ip_vs_proto_udp.c */
+  #timeouts: Timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
   readonly #entries = new Map<string, Entry>();
 
   constructor(maxServices = Number.POSITIVE_INFINITY) {
@@ -33,13 +38,12 @@ export class MemoryDataPlane implements DataPlane {
   }
 
   services(): readonly VirtualServiceStatus[] {
-    const numbers = { statistics: noStatistics, rates: noRates };
     return [...this.#entries.values()].map(({ definition, destinations }) => ({
       ...definition,
-      ...numbers,
+      ...nothing,
       destinations: [...destinations.values()].map((destination) => ({
         ...destination,
-        ...numbers,
+        ...nothing,
         activeConnections: 0,
         inactiveConnections: 0,
       })),
@@ -55,6 +59,23 @@ export class MemoryDataPlane implements DataPlane {
 
   connections(): readonly Connection[] {
     return [];
+  }
+
+  totals(): Counted {
+    return nothing;
+  }
+
+  zeroStatistics(service?: VirtualServiceKey): void {
+    if (service) this.#entry(service, 'No such service');
+  }
+
+  timeouts(): Timeouts {
+    return this.#timeouts;
+  }
+
+  setTimeouts(changes: TimeoutChanges): void {
+    const given = Object.entries(changes).filter(([, seconds]) => (seconds ?? 0) > 0);
+    this.#timeouts = { ...this.#timeouts, ...Object.fromEntries(given) };
   }
 
   apply(operations: readonly Operation[]): readonly OperationFailure[] {

@@ -135,6 +135,7 @@ const nothingThere: NodeStatus = {
     connections: { used: 0, size: 1 },
   },
   states: {},
+  counted: { connections: 2, inPackets: 5, outPackets: 4, inBytes: 300, outBytes: 999 },
   reasons: { expired: 3 },
 };
 
@@ -157,6 +158,7 @@ services      0 of 1
 destinations  0 of 1
 connections   0 of 1
 states        none
+counted       2 connections, in 5 packets, 300 bytes, out 4 packets, 999 bytes
 packets       expired 3
 `,
   );

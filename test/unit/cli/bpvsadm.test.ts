@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Io, main, type OpenView } from '../../../src/cli/bpvsadm.ts';
 import { lookUpNames, numericNames, ServiceTable, systemResolver } from '../../../src/cli/names.ts';
+import { MemoryDataPlane } from '../../../src/dataplane/memory/memory-data-plane.ts';
 import { EnvironmentError, SystemError } from '../../../src/errors.ts';
 
 const program = fileURLToPath(new URL('../../../src/cli/bpvsadm.ts', import.meta.url));
@@ -29,15 +30,11 @@ test('without the right to read the maps a listing says what ipvsadm says', asyn
 });
 
 test('a listing that cannot be fetched ends with status 1', async () => {
-  const openView: OpenView = async () => ({
-    services: () => {
-      throw new SystemError('bpf_map_lookup_batch', 5, 'EIO', 'reading services failed: EIO');
-    },
-    connections: () => [],
-    connectionTableSize: 7,
-    close() {},
-    [Symbol.dispose]() {},
-  });
+  const view = new MemoryDataPlane();
+  view.services = () => {
+    throw new SystemError('bpf_map_lookup_batch', 5, 'EIO', 'reading services failed: EIO');
+  };
+  const openView: OpenView = async () => view;
   assert.deepEqual(await run('-Ln', openView), {
     status: 1,
     stdout: '',
@@ -45,7 +42,7 @@ test('a listing that cannot be fetched ends with status 1', async () => {
   });
 });
 
-test('a command that changes something is refused by name with status 1', async () => {
+test('a command that changes virtual services is refused by name with status 1', async () => {
   for (const [words, name] of [
     ['-C', 'flush'],
     ['-S -n', 'save'],
@@ -53,23 +50,46 @@ test('a command that changes something is refused by name with status 1', async 
   ] as const) {
     const { status, stdout, stderr } = await run(words);
     assert.deepEqual([status, stdout], [1, ''], words);
-    assert.match(stderr, new RegExp(`^${name}: this version of bpvsadm only lists; .*\n$`), words);
+    assert.match(
+      stderr,
+      new RegExp(`^${name}: this version of bpvsadm changes no virtual services; .*\n$`),
+      words,
+    );
+  }
+});
+
+test('--set changes the timeouts that are not 0, --timeout shows them', async () => {
+  const view = new MemoryDataPlane();
+  const shown = async () => (await run('-L --timeout', async () => view)).stdout;
+  assert.equal(await shown(), 'Timeout (tcp tcpfin udp): 900 120 300\n');
+  assert.deepEqual(await run('--set 1000 0 30', async () => view), { status: 0, stdout: '', stderr: '' });
+  assert.equal(await shown(), 'Timeout (tcp tcpfin udp): 1000 120 30\n');
+});
+
+test('-Z of a service that is not there ends with status 255', async () => {
+  const view = new MemoryDataPlane();
+  const refused = { status: 255, stdout: '', stderr: 'No such service\n' };
+  assert.deepEqual(await run('-Z -t 10.96.0.10:80', async () => view), refused);
+  const service = { protocol: 'tcp', address: '10.96.0.10', port: 80 } as const;
+  view.apply([
+    {
+      do: 'add-service',
+      service: { ...service, scheduler: 'rr', schedulerFlags: [], noDestination: 'reject' },
+    },
+  ]);
+  for (const words of ['-Z -t 10.96.0.10:80', '-Z']) {
+    assert.deepEqual(await run(words, async () => view), { status: 0, stdout: '', stderr: '' });
   }
 });
 
 test('the view is closed after the listing', async () => {
   let closed = 0;
-  const openView: OpenView = async () => ({
-    services: () => [],
-    connections: () => [],
-    connectionTableSize: 7,
-    close() {},
-    [Symbol.dispose]() {
-      closed++;
-    },
-  });
-  const { stdout } = await run('-Ln', openView);
-  assert.match(stdout, /^IP Virtual Server version 1\.2\.1 \(size=7\)\n/);
+  const view = new MemoryDataPlane();
+  view.close = () => {
+    closed++;
+  };
+  const { stdout } = await run('-Ln', async () => view);
+  assert.match(stdout, /^IP Virtual Server version 1\.2\.1 \(size=0\)\n/);
   assert.equal(closed, 1);
 });
 

@@ -5,6 +5,7 @@ import { type CommandLine, parseCommandLine } from '../../../src/cli/grammar.ts'
 import type { Names, Resolver } from '../../../src/cli/names.ts';
 import { UsageError } from '../../../src/cli/usage-error.ts';
 import type { DestinationStatus, VirtualServiceStatus } from '../../../src/dataplane/data-plane.ts';
+import { MemoryDataPlane } from '../../../src/dataplane/memory/memory-data-plane.ts';
 import { isSchedulerName } from '../../../src/model/scheduler.ts';
 import { noRates, noStatistics } from '../../../src/model/statistics.ts';
 import {
@@ -22,6 +23,8 @@ interface RecordedService {
 
 export class RecordedState {
   readonly #services = new Map<string, RecordedService>();
+  /** Keeps what --set set. */
+  readonly timeouts = new MemoryDataPlane();
 
   services(): readonly VirtualServiceStatus[] {
     return this.#all((recorded) => recorded.isCovered);
@@ -42,7 +45,10 @@ export class RecordedState {
     const line = await parseCommandLine(words, 'ipvsadm', resolver);
     if (line.command === 'restore') await this.#restore(stdin, resolver);
     else if (line.command === 'flush') this.#services.clear();
-    else if (line.settings.service && line.settings.service.mark === undefined) {
+    else if (line.command === 'set') {
+      const [tcpSeconds, tcpFinSeconds, udpSeconds] = line.settings.timeouts ?? [];
+      this.timeouts.setTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds });
+    } else if (line.settings.service && line.settings.service.mark === undefined) {
       this.#change(line, line.settings.service);
     }
   }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The map `settings`: what of the options programs read at every packet.
+import type { Timeouts } from '../../model/timeouts.ts';
+import { onlyKey } from './bpf-maps.ts';
+import type { BpfPrograms } from './bpf-programs.ts';
+import type { Settings } from './codec.ts';
+import { enums, layouts } from './layouts.ts';
+import { type BpfOptions, defaultTimeouts, type EntryState, secondsByState } from './options.ts';
+import { decode, encode } from './struct.ts';
+
+/** Timeouts that are not asked for stay as they were in adopted maps: somebody may have set them (`ipvsadm --set`). */
+export function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
+  const map = programs.maps.get('settings');
+  const adopted = programs.isAdopted ? map.lookup(onlyKey) : undefined;
+  const before = adopted ? readTimeouts(decode(layouts.settings, adopted)) : defaultTimeouts;
+  const { tcpSeconds, tcpFinSeconds, udpSeconds } = options.timeouts;
+  const seconds = secondsByState({
+    tcpSeconds: tcpSeconds ?? before.tcpSeconds,
+    tcpFinSeconds: tcpFinSeconds ?? before.tcpFinSeconds,
+    udpSeconds: udpSeconds ?? before.udpSeconds,
+  });
+  const timeouts = Object.entries(enums.connection_state)
+    .filter(([name]) => name !== 'STATE_COUNT' && name !== 'STATE_TCP_COUNT')
+    .sort(([, a], [, b]) => a - b)
+    .map(([name]) => BigInt(seconds[name.replace('STATE_', '') as EntryState]) * 1_000_000_000n);
+  map.update(
+    onlyKey,
+    encode(layouts.settings, {
+      timeouts,
+      abi_version: BigInt(enums.abi_version.ABI_VERSION),
+      flow_seed: programs.flowSeed,
+      expire_nodest_conn: options.expireNodestConn ? 1 : 0,
+      conn_reuse_mode: options.connReuseMode,
+      secure_tcp: options.secureTcp ? 1 : 0,
+    }),
+  );
+}
+
+export function readTimeouts({ timeouts }: Settings): Timeouts {
+  const seconds = (state: number) => Number((timeouts[state] ?? 0n) / 1_000_000_000n);
+  const { STATE_ESTABLISHED, STATE_FIN_WAIT, STATE_UDP } = enums.connection_state;
+  return {
+    tcpSeconds: seconds(STATE_ESTABLISHED),
+    tcpFinSeconds: seconds(STATE_FIN_WAIT),
+    udpSeconds: seconds(STATE_UDP),
+  };
+}
