@@ -6,6 +6,7 @@ import type { Counted } from '../model/statistics.ts';
 import type { TimeoutChanges, Timeouts } from '../model/timeouts.ts';
 import type {
   Destination,
+  DestinationKey,
   VirtualService,
   VirtualServiceDefinition,
   VirtualServiceKey,
@@ -54,6 +55,8 @@ export interface OperationFailure {
 export interface DataPlane extends DataPlaneView {
   /** What {@link services} tells but for the numbers; cheap enough for every change in a large cluster. */
   configuration(): readonly VirtualService[];
+  /** Active and inactive connections of a destination; 0 where there is none of that name. Cheap, for single ones. */
+  connectionCount(service: VirtualServiceKey, destination: DestinationKey): number;
   /**
    * Carries the operations out in order. After each of them the data plane is in a consistent state: no packet meets a
    * half-written service. One that fails (OperationError: EEXIST, ESRCH, ENOENT, EINVAL, as kernel IPVS answers; ENOSPC

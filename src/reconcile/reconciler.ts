@@ -2,8 +2,9 @@
 // Keeps a data plane at what is desired: compares, applies, and tries again what failed.
 import type { DataPlane, OperationFailure } from '../dataplane/data-plane.ts';
 import type { Operation } from '../model/operation.ts';
-import { type VirtualService, virtualServiceId } from '../model/virtual-service.ts';
+import { type VirtualService, virtualServiceId, virtualServiceKey } from '../model/virtual-service.ts';
 import { diff } from './diff.ts';
+import { type Draining, withDraining } from './draining.ts';
 
 /** How one comparison with the actual state ended. */
 export interface Reconciliation {
@@ -11,8 +12,15 @@ export interface Reconciliation {
   readonly operations: number;
   /** Virtual services that are kept until what is desired is completely known. */
   readonly withheld: number;
+  /** Destinations with weight 0 that go when their connections have ended. */
+  readonly draining: number;
   readonly failures: readonly OperationFailure[];
   readonly durationMs: number;
+}
+
+export interface ReconcilerOptions {
+  /** TCP destinations that are not desired any more stay until their connections have ended; they go at once by default. */
+  readonly drains: boolean;
 }
 
 /** Clock and timer of the process; tests bring their own. */
@@ -26,6 +34,9 @@ export interface Timing {
 const firstRetryMs = 1000;
 const lastRetryMs = 30_000;
 
+/** How soon a destination goes after its last connection has; a look costs a few look-ups for each that drains. */
+const drainLookMs = 1000;
+
 export class Reconciler implements Disposable {
   readonly #dataPlane: DataPlane;
   readonly #timing: Timing;
@@ -36,10 +47,19 @@ export class Reconciler implements Disposable {
   readonly #everDesired = new Set<string>();
   /** Those of them that had a destination. */
   readonly #everServed = new Set<string>();
+  readonly #drains: boolean;
+  #draining: readonly Draining[] = [];
+  #cancelLook: () => void = () => {};
   #cancelRetry: () => void = () => {};
   #retryMs = firstRetryMs;
 
-  constructor(dataPlane: DataPlane, timing: Timing, report: (reconciliation: Reconciliation) => void) {
+  constructor(
+    dataPlane: DataPlane,
+    timing: Timing,
+    report: (reconciliation: Reconciliation) => void,
+    { drains }: ReconcilerOptions = { drains: false },
+  ) {
+    this.#drains = drains;
     this.#dataPlane = dataPlane;
     this.#timing = timing;
     this.#report = report;
@@ -63,6 +83,7 @@ export class Reconciler implements Disposable {
   /** Tries nothing again any more. */
   close(): void {
     this.#cancelRetry();
+    this.#cancelLook();
     this.#desired = undefined;
   }
 
@@ -75,17 +96,64 @@ export class Reconciler implements Disposable {
     if (!desired) return;
     this.#cancelRetry();
     const start = this.#timing.now();
-    const all = diff(desired, this.#dataPlane.configuration());
+    const actual = this.#dataPlane.configuration();
+    const { services, draining } = this.#withDraining(desired, actual);
+    const all = diff(services, actual);
     const operations = this.#isComplete ? all : all.filter((operation) => !this.#mayBeUnknown(operation));
     const failures = this.#dataPlane.apply(operations);
     if (failures.length > 0) {
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
       this.#retryMs = Math.min(2 * this.#retryMs, lastRetryMs);
     }
+    this.#keepLooking(draining);
     this.#report({
       services: desired.length,
       operations: operations.length,
       withheld: all.length - operations.length,
+      draining: draining.length,
+      failures,
+      durationMs: this.#timing.now() - start,
+    });
+  }
+
+  /** What may be wanted by a manifest that has not been read does not drain either. */
+  #withDraining(desired: readonly VirtualService[], actual: readonly VirtualService[]) {
+    if (!this.#drains) return { services: desired, draining: [] };
+    return withDraining(
+      desired,
+      actual,
+      (service, destination) => this.#dataPlane.connectionCount(service, destination),
+      (service) => this.#isComplete || this.#everServed.has(virtualServiceId(service)),
+    );
+  }
+
+  #keepLooking(draining: readonly Draining[]): void {
+    this.#cancelLook();
+    this.#draining = draining;
+    if (draining.length > 0) this.#cancelLook = this.#timing.after(drainLookMs, () => this.#endDrained());
+  }
+
+  /** Only what drains is looked at, whatever the size of the cluster. */
+  #endDrained(): void {
+    const start = this.#timing.now();
+    const isIdle = ({ service, destination }: Draining) =>
+      this.#dataPlane.connectionCount(service, destination) === 0;
+    const idle = this.#draining.filter(isIdle);
+    const operations = idle.map(
+      ({ service, destination }): Operation => ({
+        do: 'delete-destination',
+        service: virtualServiceKey(service),
+        destination: { address: destination.address, port: destination.port },
+      }),
+    );
+    const failures = operations.length > 0 ? this.#dataPlane.apply(operations) : [];
+    this.#keepLooking(this.#draining.filter((each) => !idle.includes(each)));
+    if (operations.length === 0) return;
+    this.#report({
+      services: this.#desired?.length ?? 0,
+      operations: operations.length,
+      withheld: 0,
+      draining: this.#draining.length,
       failures,
       durationMs: this.#timing.now() - start,
     });

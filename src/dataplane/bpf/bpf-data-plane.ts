@@ -97,6 +97,12 @@ export class BpfDataPlane implements DataPlane {
     }));
   }
 
+  connectionCount(service: VirtualServiceKey, destination: DestinationKey): number {
+    const entry = this.#services.get(service);
+    const slot = entry && find(entry, destination);
+    return slot ? this.#destinations.connections(slot) : 0;
+  }
+
   connections(): Iterable<Connection> {
     return this.#view.connections();
   }

@@ -64,6 +64,8 @@ export const reasonNames: readonly string[] = Object.entries(enums.reason)
   .sort(([, a], [, b]) => a - b)
   .map(([name]) => name.replace('REASON_', '').toLowerCase());
 
+export const knownSchedulers: readonly SchedulerName[] = [...schedulerNumbers.keys()];
+
 export function isKnownScheduler(name: SchedulerName): boolean {
   return schedulerNumbers.has(name);
 }

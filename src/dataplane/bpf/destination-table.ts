@@ -124,6 +124,12 @@ export class DestinationTable {
     return edited;
   }
 
+  /** Active and inactive ones. */
+  connections(slot: Slot): number {
+    const load = this.#loads.lookup(keyOf(slot.index));
+    return load ? decode(layouts.destination_load, load).total : 0;
+  }
+
   /** To the trash: it gets no new connections, and ends those it has as expire_nodest_conn says. */
   remove(slot: Slot): void {
     this.#write(slot, false);
@@ -157,9 +163,7 @@ export class DestinationTable {
     const now = this.#now();
     this.#reclaimedAtMs = now;
     for (const [id, { slot, atMs }] of this.#trash) {
-      const key = keyOf(slot.index);
-      const load = this.#loads.lookup(key);
-      if (now - atMs < trashMs || !load || decode(layouts.destination_load, load).total !== 0) continue;
+      if (now - atMs < trashMs || this.connections(slot) !== 0) continue;
       this.#trash.delete(id);
       this.#release(slot);
     }

@@ -24,13 +24,15 @@ interface Entry {
 
 const nothing: Counted = { statistics: noStatistics, rates: noRates };
 
-/** It has no connections and counts nothing. */
+/** It counts nothing, and has those numbers of connections that a test says. */
 export class MemoryDataPlane implements DataPlane {
   readonly connectionTableSize = 0;
   /** How many virtual services fit; more are refused with ENOSPC. May be changed at any time. */
   maxServices: number;
   /** ip_vs_proto_tcp.c, ip_vs_proto_udp.c */
   #timeouts: Timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+  /** Of a destination that is there. May be changed at any time. */
+  countConnections: (service: VirtualServiceKey, destination: DestinationKey) => number = () => 0;
   readonly #entries = new Map<string, Entry>();
 
   constructor(maxServices = Number.POSITIVE_INFINITY) {
@@ -55,6 +57,13 @@ export class MemoryDataPlane implements DataPlane {
       ...definition,
       destinations: [...destinations.values()],
     }));
+  }
+
+  connectionCount(service: VirtualServiceKey, destination: DestinationKey): number {
+    const isPresent = this.#entries
+      .get(virtualServiceId(service))
+      ?.destinations.has(destinationId(destination));
+    return isPresent ? this.countConnections(service, destination) : 0;
   }
 
   connections(): readonly Connection[] {
