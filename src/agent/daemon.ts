@@ -5,6 +5,7 @@ import { Attachments, checkCgroup, type DeviceHook } from '../dataplane/bpf/atta
 import { BpfDataPlane } from '../dataplane/bpf/bpf-data-plane.ts';
 import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
 import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
+import { knownSchedulers } from '../dataplane/bpf/codec.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
 import { setPodDevices } from '../dataplane/bpf/pod-devices.ts';
@@ -18,6 +19,7 @@ import type { SchedulerName } from '../model/scheduler.ts';
 import type { LinkRecord } from '../native/network-records.ts';
 import { missingForDestroying } from '../native/socket-diagnostics.ts';
 import type { DesiredState } from '../plan/desired-state.ts';
+import { nodeView } from '../plan/node-view.ts';
 import { plan } from '../plan/plan.ts';
 import { Reconciler, type Reconciliation } from '../reconcile/reconciler.ts';
 import { daemonOf, lockPins } from './daemon-lock.ts';
@@ -78,7 +80,9 @@ export class Daemon implements AsyncDisposable {
     this.#attachments = new Attachments(programs, options.bpf.pinDirectory, options.deviceHook);
     this.#xdp = new Xdp(options.xdp, new XdpAttachments(programs, options.bpf.pinDirectory), log);
     this.#reconciler = this.#resources.use(
-      new Reconciler(this.#dataPlane, processTiming, (outcome) => this.#reconciled(outcome)),
+      new Reconciler(this.#dataPlane, processTiming, (outcome) => this.#reconciled(outcome), {
+        drains: !options.bpf.expiresTcpSockets,
+      }),
     );
     this.#resources.defer(() => clearTimeout(this.#retry));
     const missing = missingForDestroying();
@@ -189,8 +193,12 @@ export class Daemon implements AsyncDisposable {
     const { node, scheduler } = this.#options;
     const desired = plan(
       this.#objects,
-      { name: node, addresses: this.#addresses },
-      { families: [4, 6], scheduler, nodePortAddresses: [] },
+      nodeView(
+        node,
+        this.#addresses,
+        this.#objects.nodes.find(({ name }) => name === node),
+      ),
+      { families: [4, 6], scheduler, schedulers: knownSchedulers, nodePortAddresses: [] },
     );
     this.#remark(desired);
     this.#reconciler.want(desired.services, this.#unread.length === 0);
@@ -202,7 +210,7 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
-  #reconciled({ services, operations, withheld, failures, durationMs }: Reconciliation): void {
+  #reconciled({ services, operations, withheld, draining, failures, durationMs }: Reconciliation): void {
     this.#services = services;
     const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
     for (const problem of this.#failures.fresh(lines)) {
@@ -220,6 +228,7 @@ export class Daemon implements AsyncDisposable {
       operations,
       failures: failures.length,
       ...(withheld > 0 && { withheld }),
+      ...(draining > 0 && { draining }),
       ms: Math.round(durationMs),
     });
     this.#expireSockets();

@@ -2,6 +2,7 @@
 // Virtual services as the lines of `ipvsadm -S -n`, which `ipvsadm -R` reads.
 
 import { formatAddressPort } from '../model/address.ts';
+import { canonicalCidr } from '../model/cidr.ts';
 import type { Operation } from '../model/operation.ts';
 import { formatSchedulerFlags } from '../model/scheduler.ts';
 import {
@@ -9,6 +10,7 @@ import {
   destinationId,
   type ForwardingMethod,
   type Protocol,
+  serviceFamily,
   type VirtualService,
   type VirtualServiceDefinition,
   type VirtualServiceKey,
@@ -65,7 +67,22 @@ function serviceKey(service: VirtualServiceKey): string {
 /** "-t 10.96.0.1:443 -s mh -b mh-port" */
 function definition(service: VirtualServiceDefinition): string {
   const flags = formatSchedulerFlags(service.scheduler, service.schedulerFlags);
-  return `${serviceKey(service)} -s ${service.scheduler}${flags === '' ? '' : ` -b ${flags}`}`;
+  const persistence = formatPersistence(service);
+  return `${serviceKey(service)} -s ${service.scheduler}${persistence}${flags === '' ? '' : ` -b ${flags}`}`;
+}
+
+/** " -p 10800", with " -M 255.255.255.0" or " -M 64" where clients of a network are one. */
+function formatPersistence(service: VirtualServiceDefinition): string {
+  const { persistence } = service;
+  if (!persistence) return '';
+  const { timeoutSeconds, prefixLength } = persistence;
+  const family = serviceFamily(service);
+  if (prefixLength === (family === 4 ? 32 : 128)) return ` -p ${timeoutSeconds}`;
+  const mask =
+    family === 6
+      ? prefixLength
+      : canonicalCidr({ family, address: '255.255.255.255', length: prefixLength }).address;
+  return ` -p ${timeoutSeconds} -M ${mask}`;
 }
 
 /** "10.244.1.5:8080 -m -w 1" */

@@ -11,6 +11,7 @@ type AddressType = EndpointSliceObject['addressType'];
 
 const maxEndpoints = 1000;
 const maxAddresses = 100;
+const maxHints = 8;
 
 /** Refuses what validation of EndpointSlices refuses (Kubernetes pkg/apis/discovery/validation). */
 export function readEndpointSlice(
@@ -34,6 +35,7 @@ export function readEndpointSlice(
       (value, i) => readEndpoint(reader, value, `endpoints[${i}]`, addressType) ?? [],
     ),
     ports: readPorts(reader, object),
+    annotations: metadata.annotations,
   };
 }
 
@@ -55,14 +57,33 @@ function readEndpoint(
   const addresses = texts.map((text, i) =>
     readEndpointAddress(reader, text, `${path}.addresses[${i}]`, type),
   );
-  reader.name(entry.nodeName, `${path}.nodeName`, dnsSubdomain, 'a DNS name');
+  const nodeName = reader.name(entry.nodeName, `${path}.nodeName`, dnsSubdomain, 'a DNS name') ?? '';
   reader.name(entry.hostname, `${path}.hostname`, dnsLabel, 'a DNS label');
   const conditions = reader.fields(entry.conditions, `${path}.conditions`);
   const isReady = reader.flag(conditions.ready, `${path}.conditions.ready`) ?? true;
   const isServing = reader.flag(conditions.serving, `${path}.conditions.serving`) ?? true;
   const isTerminating = reader.flag(conditions.terminating, `${path}.conditions.terminating`) ?? false;
+  const hints = reader.fields(entry.hints, `${path}.hints`);
+  const nodeHints = readHints(reader, hints.forNodes, `${path}.hints.forNodes`);
+  const zoneHints = readHints(reader, hints.forZones, `${path}.hints.forZones`);
   const address = addresses[0];
-  return address === undefined ? undefined : { address, isReady, isServing, isTerminating };
+  return address === undefined
+    ? undefined
+    : { address, isReady, isServing, isTerminating, nodeName, nodeHints, zoneHints };
+}
+
+const noHints: readonly string[] = [];
+
+function readHints(reader: FieldReader, value: unknown, path: string): readonly string[] {
+  const entries = reader.list(value, path);
+  if (entries.length === 0) return noHints;
+  if (entries.length > maxHints)
+    reader.refuse(path, `expected at most ${maxHints} entries but received ${entries.length}`);
+  return entries.flatMap((each, i) => {
+    const { name } = reader.fields(each, `${path}[${i}]`);
+    reader.require(name, `${path}[${i}].name`);
+    return reader.text(name, `${path}[${i}].name`) || [];
+  });
 }
 
 /** Domain names are checked and then left out: they are never destinations. */

@@ -37,9 +37,11 @@ const listKinds = ['List', 'ServiceList', 'EndpointSliceList', 'NodeList'];
 /**
  * Takes documents of any shape (what a YAML or JSON parser returned for `file`), Lists included. An object with problems
  * is left out, the others stay. Kinds without a meaning here are counted; empty documents are nothing at all.
+ * @param isStored an API server gave them: one that today's validation would refuse was accepted once, and counts
+ *   without the fields that cannot be used
  */
-export function ingest(documents: readonly unknown[], file: string): Ingested {
-  const intake = new Intake(file);
+export function ingest(documents: readonly unknown[], file: string, isStored = false): Ingested {
+  const intake = new Intake(file, isStored);
   for (const document of documents) intake.take(document, '', '');
   return intake;
 }
@@ -54,9 +56,11 @@ class Intake implements Ingested {
   isEmpty = true;
   ignored = 0;
   readonly #file: string;
+  readonly #isStored: boolean;
 
-  constructor(file: string) {
+  constructor(file: string, isStored: boolean) {
     this.#file = file;
+    this.#isStored = isStored;
   }
 
   /** `apiVersion` and `kind` are those that a typed list (ServiceList) lends to items that have none. */
@@ -117,7 +121,8 @@ class Intake implements Ingested {
       return;
     }
     const name = describe(kind, document);
-    this.refused.push(name);
+    if (this.#isStored) into.push(object);
+    else this.refused.push(name);
     if (name.endsWith(nameless)) this.hasUnknown = true;
     for (const { path, reason } of reader.problems) this.#tell(`${name}: ${path}: ${reason}`);
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The metadata that every object has.
+import { isKnownAnnotation } from '../model/annotations.ts';
+import type { Annotations } from '../model/cluster.ts';
 import { dnsLabel, type FieldReader, type Fields } from './fields.ts';
 
 export interface Metadata {
@@ -8,6 +10,8 @@ export interface Metadata {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdAtMs: number | undefined;
+  /** Only those that have a say here. */
+  readonly annotations: Annotations;
 }
 
 export function readMetadata(
@@ -25,7 +29,16 @@ export function readMetadata(
     name: reader.name(metadata.name, 'metadata.name', name, 'a DNS name') ?? '',
     labels: reader.labels(metadata.labels, 'metadata.labels'),
     createdAtMs: readTime(reader, metadata.creationTimestamp, 'metadata.creationTimestamp'),
+    annotations: readAnnotations(reader, metadata.annotations),
   };
+}
+
+const noAnnotations: Annotations = {};
+
+function readAnnotations(reader: FieldReader, value: unknown): Annotations {
+  const all = Object.entries(reader.labels(value, 'metadata.annotations'));
+  const known = all.filter(([name]) => isKnownAnnotation(name));
+  return known.length === 0 ? noAnnotations : Object.fromEntries(known);
 }
 
 function readTime(reader: FieldReader, value: unknown, path: string): number | undefined {

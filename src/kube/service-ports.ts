@@ -26,7 +26,7 @@ export function readServicePorts(
   refuseTwice(reader, ports, 'name', (port) => port.name);
   refuseTwice(reader, ports, 'port', (port) => numberKey(port.port, port));
   refuseTwice(reader, ports, 'nodePort', (port) => numberKey(port.nodePort, port));
-  return ports;
+  return ports.filter(({ port }) => port !== 0); // what was refused is none
 }
 
 function readPort(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Service from its manifest: the API's defaults and the API's refusals.
-import { parseCidr } from '../model/cidr.ts';
+import { type Cidr, canonicalCidr, parseCidr } from '../model/cidr.ts';
 import type { LoadBalancerIngress, ServiceObject, ServiceType } from '../model/cluster.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { dnsSubdomain } from './fields.ts';
@@ -11,6 +11,8 @@ import { refuseSpecial } from './special-address.ts';
 
 const serviceTypes = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;
 const policies = ['Cluster', 'Local'] as const;
+const maxAffinitySeconds = 86_400;
+const defaultAffinitySeconds = 10_800;
 
 /** Refuses what validation of Services refuses (Kubernetes pkg/apis/core/validation, ValidateService). */
 export function readService(reader: FieldReader, metadata: Metadata, object: Fields): ServiceObject {
@@ -22,9 +24,6 @@ export function readService(reader: FieldReader, metadata: Metadata, object: Fie
     if (address !== undefined) refuseSpecial(reader, address, `spec.externalIPs[${i}]`);
     return address ?? [];
   });
-  checkAffinity(reader, spec);
-  checkPolicies(reader, spec, type, externalIps.length > 0);
-  checkSourceRanges(reader, spec, type);
   checkExternalName(reader, spec, type);
   return {
     namespace: metadata.namespace,
@@ -37,6 +36,10 @@ export function readService(reader: FieldReader, metadata: Metadata, object: Fie
     externalIps,
     loadBalancer: readIngress(reader, object, type),
     ports: readServicePorts(reader, spec, type, isHeadless),
+    affinitySeconds: readAffinity(reader, spec),
+    ...readPolicies(reader, spec, type, externalIps.length > 0),
+    sourceRanges: readSourceRanges(reader, spec, type),
+    annotations: metadata.annotations,
   };
 }
 
@@ -54,17 +57,27 @@ function readIngress(reader: FieldReader, object: Fields, type: ServiceType): re
   });
 }
 
-function checkAffinity(reader: FieldReader, spec: Fields): void {
+function readAffinity(reader: FieldReader, spec: Fields): number | undefined {
   const affinity =
     reader.choice(spec.sessionAffinity, 'spec.sessionAffinity', ['None', 'ClientIP']) ?? 'None';
-  if (affinity === 'None') return;
+  if (affinity === 'None') return undefined;
   const path = 'spec.sessionAffinityConfig.clientIP';
   const config = reader.fields(spec.sessionAffinityConfig, 'spec.sessionAffinityConfig');
-  reader.integer(reader.fields(config.clientIP, path).timeoutSeconds, `${path}.timeoutSeconds`, 1, 86400);
+  const { timeoutSeconds } = reader.fields(config.clientIP, path);
+  return (
+    reader.integer(timeoutSeconds, `${path}.timeoutSeconds`, 1, maxAffinitySeconds) ?? defaultAffinitySeconds
+  );
 }
 
-function checkPolicies(reader: FieldReader, spec: Fields, type: ServiceType, hasExternalIp: boolean): void {
-  reader.choice(spec.internalTrafficPolicy, 'spec.internalTrafficPolicy', policies);
+type Policies = Pick<ServiceObject, 'internalPolicy' | 'externalPolicy' | 'healthCheckNodePort'>;
+
+function readPolicies(
+  reader: FieldReader,
+  spec: Fields,
+  type: ServiceType,
+  hasExternalIp: boolean,
+): Policies {
+  const internal = reader.choice(spec.internalTrafficPolicy, 'spec.internalTrafficPolicy', policies);
   const external = reader.choice(spec.externalTrafficPolicy, 'spec.externalTrafficPolicy', policies);
   const isReachable =
     type === 'NodePort' || type === 'LoadBalancer' || (type === 'ClusterIP' && hasExternalIp);
@@ -78,16 +91,24 @@ function checkPolicies(reader: FieldReader, spec: Fields, type: ServiceType, has
       'only type LoadBalancer with externalTrafficPolicy Local may have it',
     );
   }
+  return {
+    internalPolicy: internal ?? 'Cluster',
+    externalPolicy: external ?? 'Cluster',
+    healthCheckNodePort: port,
+  };
 }
 
-function checkSourceRanges(reader: FieldReader, spec: Fields, type: ServiceType): void {
+function readSourceRanges(reader: FieldReader, spec: Fields, type: ServiceType): readonly Cidr[] {
   const path = 'spec.loadBalancerSourceRanges';
   const ranges = reader.list(spec.loadBalancerSourceRanges, path);
   if (ranges.length > 0 && type !== 'LoadBalancer') reader.refuse(path, 'only type LoadBalancer may have it');
-  ranges.forEach((value, i) => {
+  return ranges.flatMap((value, i) => {
     const text = reader.text(value, `${path}[${i}]`)?.trim();
-    if (text !== undefined && !parseCidr(text))
-      reader.refuse(`${path}[${i}]`, `expected a CIDR but received "${text}"`);
+    if (text === undefined) return [];
+    const cidr = parseCidr(text);
+    if (cidr) return canonicalCidr(cidr);
+    reader.refuse(`${path}[${i}]`, `expected a CIDR but received "${text}"`);
+    return [];
   });
 }
 

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networks in CIDR notation.
-import { type Address, addressBytes, addressFamily, type Family, parseAddress } from './address.ts';
+import {
+  type Address,
+  addressBytes,
+  addressFamily,
+  addressFromBytes,
+  type Family,
+  parseAddress,
+} from './address.ts';
 
 export interface Cidr {
   readonly family: Family;
@@ -20,13 +27,34 @@ export function parseCidr(text: string): Cidr | undefined {
   return length <= (family === 4 ? 32 : 128) ? { family, address, length } : undefined;
 }
 
+/** "10.0.0.0/8" */
+export function formatCidr({ address, length }: Cidr): string {
+  return `${address}/${length}`;
+}
+
+/** The same network without bits beyond its length, so that equal networks have equal texts. */
+export function canonicalCidr({ family, address, length }: Cidr): Cidr {
+  const bytes = addressBytes(address).map((byte, i) => byte & maskByte(length, i));
+  return { family, address: addressFromBytes(family, bytes), length };
+}
+
+/** Of canonical ones. */
+export function sameCidr(a: Cidr, b: Cidr): boolean {
+  return a.length === b.length && a.address === b.address;
+}
+
 export function cidrContains(cidr: Cidr, address: Address): boolean {
   if (addressFamily(address) !== cidr.family) return false;
   const network = addressBytes(cidr.address);
   const bytes = addressBytes(address);
   return network.every((byte, i) => {
-    const bits = Math.min(8, Math.max(0, cidr.length - 8 * i));
-    const mask = (0xff00 >> bits) & 0xff;
+    const mask = maskByte(cidr.length, i);
     return (byte & mask) === ((bytes[i] ?? 0) & mask);
   });
+}
+
+/** The byte at a place of the mask of so many bits. */
+function maskByte(length: number, place: number): number {
+  const bits = Math.min(8, Math.max(0, length - 8 * place));
+  return (0xff00 >> bits) & 0xff;
 }

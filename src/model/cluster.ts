@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kubernetes objects as plain data: checked, defaulted, and stripped to what planning reads.
 import type { Address } from './address.ts';
+import type { Cidr } from './cidr.ts';
 import type { Protocol } from './virtual-service.ts';
 
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
@@ -21,6 +22,12 @@ export interface LoadBalancerIngress {
   readonly ipMode: 'VIP' | 'Proxy';
 }
 
+/** Cluster: all endpoints serve; Local: only those of the node that the client's packet comes to. */
+export type TrafficPolicy = 'Cluster' | 'Local';
+
+/** Annotations by their whole name; only those that have a say here. */
+export type Annotations = Readonly<Record<string, string>>;
+
 export interface ServiceObject {
   readonly namespace: string;
   readonly name: string;
@@ -36,6 +43,17 @@ export interface ServiceObject {
   readonly externalIps: readonly Address[];
   readonly loadBalancer: readonly LoadBalancerIngress[];
   readonly ports: readonly ServicePort[];
+  /** Of sessionAffinity ClientIP, 1..86400; undefined for None. */
+  readonly affinitySeconds: number | undefined;
+  /** Of cluster IPs. */
+  readonly internalPolicy: TrafficPolicy;
+  /** Of all other addresses. */
+  readonly externalPolicy: TrafficPolicy;
+  /** Clients that may use the load-balancer IPs; empty: all. */
+  readonly sourceRanges: readonly Cidr[];
+  /** 0 for none. */
+  readonly healthCheckNodePort: number;
+  readonly annotations: Annotations;
 }
 
 export interface EndpointPort {
@@ -51,6 +69,11 @@ export interface Endpoint {
   readonly isReady: boolean;
   readonly isServing: boolean;
   readonly isTerminating: boolean;
+  /** The node that it is on; empty where the slice does not say. */
+  readonly nodeName: string;
+  /** The nodes and zones whose clients it is meant for; empty: no hint. */
+  readonly nodeHints: readonly string[];
+  readonly zoneHints: readonly string[];
 }
 
 export interface EndpointSliceObject {
@@ -64,6 +87,7 @@ export interface EndpointSliceObject {
   /** Empty for FQDN. */
   readonly endpoints: readonly Endpoint[];
   readonly ports: readonly EndpointPort[];
+  readonly annotations: Annotations;
 }
 
 export interface NodeObject {

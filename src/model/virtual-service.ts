@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What IPVS balances: virtual services, each with an ordered list of destinations.
 import { type Address, addressFamily, type Family, formatAddressPort } from './address.ts';
+import { type Cidr, sameCidr } from './cidr.ts';
 import type { SchedulerFlag, SchedulerName } from './scheduler.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
@@ -47,6 +48,9 @@ export interface DestinationKey {
   readonly port: number;
 }
 
+/** Where a client is: outside if its packets come in by a device that leads off this node. */
+export type ClientSide = 'inside' | 'outside';
+
 export interface Destination extends DestinationKey {
   /** 0..2147483647; a destination with weight 0 keeps its connections and gets no new ones. */
   readonly weight: number;
@@ -55,6 +59,8 @@ export interface Destination extends DestinationKey {
   readonly upperThreshold?: number | undefined;
   /** With fewer than so many it gets some again (ipvsadm -y); 0 or undefined: three quarters of the upper one. */
   readonly lowerThreshold?: number | undefined;
+  /** The clients whose new connections it takes; undefined: all. Has no meaning where the service has one view for all. */
+  readonly clients?: ClientSide | undefined;
 }
 
 /** A client's later connections go where its first one went (ipvsadm -p and -M). */
@@ -73,6 +79,13 @@ export interface ServiceTerms {
   readonly persistence?: Persistence | undefined;
   /** Each datagram of UDP is scheduled by itself (ipvsadm -o). */
   readonly isOnePacket?: boolean | undefined;
+  /** Clients whose own addresses are in none of them are dropped; undefined: anybody may use it. */
+  readonly sourceRanges?: readonly Cidr[] | undefined;
+  /**
+   * Clients outside have destinations of their own, those that are not for clients inside, and get this where there is none.
+   * Undefined: one view for all. Beyond IPVS, for traffic policies of Kubernetes.
+   */
+  readonly outside?: { readonly noDestination: NoDestination } | undefined;
 }
 
 /** A virtual service without its destinations: what `ipvsadm -A` and `-E` define. */
@@ -117,6 +130,8 @@ export function sameDefinition(a: VirtualServiceDefinition, b: VirtualServiceDef
     a.persistence?.timeoutSeconds === b.persistence?.timeoutSeconds &&
     a.persistence?.prefixLength === b.persistence?.prefixLength &&
     (a.isOnePacket ?? false) === (b.isOnePacket ?? false) &&
+    a.outside?.noDestination === b.outside?.noDestination &&
+    sameRanges(a.sourceRanges, b.sourceRanges) &&
     a.schedulerFlags.length === b.schedulerFlags.length &&
     a.schedulerFlags.every((flag) => b.schedulerFlags.includes(flag))
   );
@@ -128,6 +143,19 @@ export function sameDestination(a: Destination, b: Destination): boolean {
     a.weight === b.weight &&
     a.forwarding === b.forwarding &&
     (a.upperThreshold ?? 0) === (b.upperThreshold ?? 0) &&
-    (a.lowerThreshold ?? 0) === (b.lowerThreshold ?? 0)
+    (a.lowerThreshold ?? 0) === (b.lowerThreshold ?? 0) &&
+    a.clients === b.clients
   );
+}
+
+/** The destinations of one view: those that take new connections of clients there. */
+export function destinationsFor(service: VirtualService, side: ClientSide): readonly Destination[] {
+  if (!service.outside) return service.destinations;
+  return service.destinations.filter(({ clients }) => clients === undefined || clients === side);
+}
+
+/** Whatever their order; each is in a list once. */
+function sameRanges(a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((one) => b.some((two) => sameCidr(one, two)));
 }

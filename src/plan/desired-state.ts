@@ -10,12 +10,20 @@ export interface NodeView {
   readonly name: string;
   /** What the node's real devices hold; loopback and link-local addresses may be among them. */
   readonly addresses: readonly Address[];
+  /** The Node object's own addresses, as source ranges see them; undefined: not known. */
+  readonly nodeIps?: readonly Address[] | undefined;
+  /** The Node's label topology.kubernetes.io/zone; undefined: not known, and hints of zones have no say. */
+  readonly zone?: string | undefined;
 }
 
 export interface PlanConfig {
   /** The families that are served; objects and addresses of others count as absent. */
   readonly families: readonly Family[];
   readonly scheduler: SchedulerName;
+  /** Those that the data plane has, for Services that ask for one; undefined: all of the kernel's. */
+  readonly schedulers?: readonly SchedulerName[] | undefined;
+  /** False: spec.externalIPs have no meaning (the feature gate AllowServiceExternalIPs); undefined: they have. */
+  readonly allowsExternalIps?: boolean | undefined;
   /** Where node ports answer; a family without a CIDR in the list is not restricted. */
   readonly nodePortAddresses: readonly Cidr[];
 }
@@ -37,9 +45,20 @@ export interface Warning {
   readonly message: string;
 }
 
+/** A port on which a load balancer asks whether this node has endpoints for it. */
+export interface HealthCheck {
+  readonly service: ServiceId;
+  readonly family: Family;
+  readonly port: number;
+  /** The node should get no traffic if there is none. */
+  readonly localReadyEndpoints: number;
+}
+
 export interface DesiredState {
   /** Oldest Service first; no two have the same identity. */
   readonly services: readonly AddressService[];
+  /** Oldest Service first. */
+  readonly healthChecks: readonly HealthCheck[];
   readonly conflicts: readonly Conflict[];
   readonly warnings: readonly Warning[];
 }

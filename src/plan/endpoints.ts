@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the slices of a Service to the endpoints of one of its ports, and those of them that get traffic.
+// From the slices of a Service to the endpoints of one of its ports.
 import type { Family } from '../model/address.ts';
 import type { Endpoint, EndpointSliceObject, ServicePort } from '../model/cluster.ts';
 import { destinationId } from '../model/virtual-service.ts';
+import { sliceWeight } from './weights.ts';
 
-/** An endpoint with the number that its slice gives to the service port. */
+/** An endpoint with what its slice says: the number for the service port, and its weight. */
 export interface PortEndpoint extends Endpoint {
   readonly port: number;
+  readonly weight: number;
 }
 
 /**
@@ -16,7 +18,7 @@ export interface PortEndpoint extends Endpoint {
  */
 export function portEndpoints(
   slices: readonly EndpointSliceObject[],
-  port: ServicePort,
+  port: Pick<ServicePort, 'name' | 'protocol'>,
   family: Family,
 ): readonly PortEndpoint[] {
   const best = new Map<string, PortEndpoint>();
@@ -24,25 +26,15 @@ export function portEndpoints(
   for (const slice of ordered) {
     const match = slice.ports.find((each) => each.name === port.name && each.protocol === port.protocol);
     if (!match || match.port === 0) continue;
+    const weight = sliceWeight(slice);
     for (const endpoint of slice.endpoints) {
-      const found = { ...endpoint, port: match.port };
+      const found = { ...endpoint, port: match.port, weight };
       const id = destinationId(found);
       const former = best.get(id);
       if (!former || rank(found) > rank(former)) best.set(id, found);
     }
   }
   return [...best].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);
-}
-
-/**
- * The ready ones; if there are none, those that still serve while they terminate. One that serves but is neither ready
- * nor terminating gets nothing. Source: KEP-1669.
- */
-export function selectEndpoints(endpoints: readonly PortEndpoint[]): readonly PortEndpoint[] {
-  const ready = endpoints.filter((endpoint) => endpoint.isReady);
-  return ready.length > 0
-    ? ready
-    : endpoints.filter((endpoint) => endpoint.isServing && endpoint.isTerminating);
 }
 
 function rank(endpoint: Endpoint): number {

@@ -19,6 +19,7 @@ export function frontEnds(
   port: ServicePort,
   family: Family,
   nodePortAddresses: readonly Address[],
+  allowsExternalIps = true,
 ): readonly FrontEnd[] {
   const ofFamily = (addresses: readonly Address[]) =>
     addresses.filter((address) => addressFamily(address) === family);
@@ -29,7 +30,7 @@ export function frontEnds(
     addresses.map((address) => ({ kind, protocol: port.protocol, address, port: number }));
   const all = [
     ...at('cluster-ip', clusterIps, port.port),
-    ...at('external-ip', ofFamily(service.externalIps), port.port),
+    ...at('external-ip', allowsExternalIps ? ofFamily(service.externalIps) : [], port.port),
     ...at('load-balancer-ip', ofFamily(virtualIps), port.port),
     ...at('node-port', port.nodePort === 0 ? [] : nodePortAddresses, port.nodePort),
   ];

@@ -14,12 +14,31 @@ export function nodePortAddresses(
   family: Family,
   cidrs: readonly Cidr[],
 ): readonly Address[] {
-  const own = cidrs.filter((cidr) => cidr.family === family);
-  const isAll = own.length === 0 || own.some((cidr) => cidr.length === 0);
+  const own = restriction(family, cidrs);
   return addresses.filter((address) => {
     if (addressFamily(address) !== family || isLoopback(address)) return false;
-    return isAll ? !cidrContains(linkLocal, address) : own.some((cidr) => cidrContains(cidr, address));
+    return own ? own.some((cidr) => cidrContains(cidr, address)) : !cidrContains(linkLocal, address);
   });
+}
+
+/**
+ * The addresses that servers of health-check node ports listen on: the unspecified one, or those within the CIDRs,
+ * loopback included.
+ */
+export function healthCheckAddresses(
+  addresses: readonly Address[],
+  family: Family,
+  cidrs: readonly Cidr[],
+): readonly Address[] {
+  const own = restriction(family, cidrs);
+  if (!own) return [family === 4 ? '0.0.0.0' : '::'];
+  return addresses.filter((address) => own.some((cidr) => cidrContains(cidr, address)));
+}
+
+/** The CIDRs of the family; undefined where they restrict nothing. */
+function restriction(family: Family, cidrs: readonly Cidr[]): readonly Cidr[] | undefined {
+  const own = cidrs.filter((cidr) => cidr.family === family);
+  return own.length === 0 || own.some((cidr) => cidr.length === 0) ? undefined : own;
 }
 
 function isLoopback(address: Address): boolean {

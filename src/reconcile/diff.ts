@@ -51,13 +51,14 @@ function change(desired: VirtualService, actual: VirtualService): readonly Opera
   });
   const removed = actual.destinations.filter((each) => !wanted.has(destinationId(each)));
   const service = virtualServiceKey(desired);
-  // What takes new connections comes before what ceases to.
+  // What takes new connections comes before what ceases to, of all clients or of some.
   return [
     ...(sameDefinition(desired, actual)
       ? []
       : [{ do: 'edit-service', service: definition(desired) } as const]),
     ...added.map(adding(desired)),
-    ...edited.filter((each) => each.weight > 0).map(editing(desired)),
+    ...edited.filter((each) => each.weight > 0 && each.clients === undefined).map(editing(desired)),
+    ...edited.filter((each) => each.weight > 0 && each.clients !== undefined).map(editing(desired)),
     ...edited.filter((each) => each.weight === 0).map(editing(desired)),
     ...removed.map(
       (each): Operation => ({ do: 'delete-destination', service, destination: destinationKey(each) }),

@@ -1,55 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replays what kube-proxy's IPVS mode was recorded to program, against `plan`.
+// Replays what kube-proxy's IPVS mode was recorded to program, against `plan` and the reconciler over a data plane in memory.
 import { readFileSync } from 'node:fs';
 import { formatSave } from '../../src/cli/format-save.ts';
+import { MemoryDataPlane } from '../../src/dataplane/memory/memory-data-plane.ts';
 import { ingest } from '../../src/kube/ingest.ts';
-import { addressFamily, parseAddress } from '../../src/model/address.ts';
+import { addressFamily, parseAddress, parseAddressPort } from '../../src/model/address.ts';
 import { type Cidr, parseCidr } from '../../src/model/cidr.ts';
-import type { ClusterObjects } from '../../src/model/cluster.ts';
+import type { Operation } from '../../src/model/operation.ts';
 import { isSchedulerName } from '../../src/model/scheduler.ts';
-import type { NodeView, PlanConfig } from '../../src/plan/desired-state.ts';
+import {
+  destinationId,
+  destinationsFor,
+  type Protocol,
+  type VirtualService,
+} from '../../src/model/virtual-service.ts';
+import type { DesiredState, NodeView, PlanConfig } from '../../src/plan/desired-state.ts';
 import { plan } from '../../src/plan/plan.ts';
-
-export interface Outcome {
-  /** The case's name: "cluster-ip/tcp". */
-  readonly name: string;
-  readonly result: 'passed' | 'failed' | 'skipped';
-  /** Of a skip: what the case needs; of a failure: the step and the lines that differ. */
-  readonly reason?: string;
-}
+import { Reconciler } from '../../src/reconcile/reconciler.ts';
+import { Differs, expectSame, type Outcome } from './oracle.ts';
+import { expectAllowances, expectHealthChecks, type RecordedHealthCheck } from './oracle-kube-proxy-sets.ts';
 
 interface RecordedNode {
   readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
   readonly nodeIPs: readonly string[];
   /** With prefix lengths. */
   readonly addresses: readonly string[];
 }
 
-interface RecordedObject {
-  readonly kind: string;
-  readonly metadata: {
-    readonly namespace: string;
-    readonly name: string;
-    readonly labels?: Record<string, string>;
-  };
-  readonly spec?: {
-    readonly sessionAffinity?: string;
-    readonly internalTrafficPolicy?: string;
-    readonly externalTrafficPolicy?: string;
-  };
-  readonly endpoints?: readonly { readonly hints?: object }[];
-}
-
-interface Expectation {
+export interface Expectation {
   readonly ipvsadm: readonly string[];
+  readonly ipsets: Readonly<Record<string, readonly string[]>>;
+  readonly healthChecks: readonly RecordedHealthCheck[];
 }
 
 interface RecordedStep {
   readonly node?: RecordedNode;
-  readonly objects: readonly RecordedObject[];
+  readonly objects: readonly unknown[];
+  /** Active and inactive connections of destinations, by "10.244.1.2:8080". */
+  readonly connections?: Readonly<Record<string, readonly [number, number]>>;
   readonly expect: Expectation;
   readonly otherExpect?: readonly Expectation[];
-  readonly deviates?: readonly string[];
   /** By topic: "-t 10.96.0.1:80". */
   readonly deviatesAt?: Readonly<Record<string, readonly string[]>>;
 }
@@ -62,6 +53,8 @@ export interface RecordedCase {
     readonly nodePortAddresses: readonly string[];
   };
   readonly node: RecordedNode;
+  /** What an earlier process left. */
+  readonly before?: { readonly ipvsadm: readonly string[] };
   readonly refusedByAPI?: boolean;
   readonly steps: readonly RecordedStep[];
 }
@@ -70,75 +63,146 @@ export function readCases(file: string): readonly RecordedCase[] {
   return JSON.parse(readFileSync(file, 'utf8'));
 }
 
-/**
- * One outcome a case. In each step every listed line has to match, except those at front ends of services that need a rule
- * which `plan` does not have yet, and at those where the recorded listing is known to be nothing to copy: a case with
- * such front ends is skipped, and still fails if any other line differs.
- */
+/** One outcome a case: each line of each step is compared, and what it may be instead where the recording deviates. */
 export function replayKubeProxy(file: string): readonly Outcome[] {
   return readCases(file).map(replayCase);
 }
 
 function replayCase(recorded: RecordedCase): Outcome {
   const { name } = recorded;
-  if (recorded.refusedByAPI) return { name, result: 'skipped', reason: 'objects that the API refuses' };
-  let node = recorded.node;
-  let reason: string | undefined;
+  const node = new RecordedKubeProxy(recorded);
   for (const [index, step] of recorded.steps.entries()) {
-    node = step.node ?? node;
-    const outcome = replayStep(recorded, step, node);
-    if (outcome.difference !== '') {
-      return { name, result: 'failed', reason: `step ${index + 1}: ${outcome.difference}` };
+    try {
+      node.take(step);
+    } catch (error) {
+      if (!(error instanceof Differs)) throw error;
+      return { name, result: 'failed', reason: `step ${index + 1}: ${error.message}` };
     }
-    reason ??= outcome.needs;
   }
-  return reason === undefined ? { name, result: 'passed' } : { name, result: 'skipped', reason };
+  return { name, result: 'passed' };
 }
 
-function replayStep(
-  recorded: RecordedCase,
-  step: RecordedStep,
-  node: RecordedNode,
-): { difference: string; needs: string | undefined } {
-  const objects = ingest(step.objects, 'objects');
-  if (objects.problems[0] !== undefined) return { difference: objects.problems[0], needs: undefined };
-  const view = { name: node.name, addresses: node.addresses.map(withoutLength) };
-  const config = planConfig(recorded, node);
-  const list = (services: ClusterObjects['services']) =>
-    formatSave(plan({ ...objects, services }, view, config).services);
+/** One agent that lives through all steps of a case. */
+class RecordedKubeProxy {
+  readonly #recorded: RecordedCase;
+  readonly #dataPlane = new MemoryDataPlane();
+  readonly #reconciler: Reconciler;
+  #node: RecordedNode;
 
-  const needs = neededRules(step.objects);
-  const isWanting = ({ namespace, name }: { namespace: string; name: string }) =>
-    needs.has(`${namespace}/${name}`);
-  const left = new Set([
-    ...list(objects.services.filter(isWanting)).map(frontEnd),
-    ...Object.values(step.deviatesAt ?? {}).flat(),
-  ]);
-  const compared = (lines: readonly string[]) => lines.filter((line) => !left.has(frontEnd(line)));
-  const actual = compared(list(objects.services));
+  constructor(recorded: RecordedCase) {
+    this.#recorded = recorded;
+    this.#node = recorded.node;
+    expectSame('failures', this.#dataPlane.apply((recorded.before?.ipvsadm ?? []).map(readLine)), []);
+    this.#reconciler = new Reconciler(
+      this.#dataPlane,
+      { now: () => 0, after: () => () => {} },
+      ({ failures }) => expectSame('failures', failures, []),
+      { drains: true },
+    );
+  }
+
+  take(step: RecordedStep): void {
+    this.#node = step.node ?? this.#node;
+    const objects = ingest(step.objects, 'objects', true);
+    if (!this.#recorded.refusedByAPI) expectSame('problems', objects.problems, []);
+    const view = nodeView(this.#node);
+    const config = planConfig(this.#recorded, this.#node);
+    const desired = plan(objects, view, config);
+    this.#dataPlane.countConnections = (_service, destination) =>
+      connectionsOf(step, destinationId(destination));
+    this.#reconciler.want(desired.services);
+    const actual = this.#dataPlane.configuration();
+    expectListing(step, actual, desired);
+    expectAllowances(step.expect, step.deviatesAt ?? {}, actual);
+    expectHealthChecks(step.expect.healthChecks, desired.healthChecks, view, config);
+  }
+}
+
+/**
+ * What is listed has to be what is recorded, where the view of clients outside is listed as kube-proxy does: the endpoints
+ * of policy Cluster where there is none of this node. At front ends where the recording deviates, what counts instead:
+ */
+const instead: Readonly<Record<string, Instead>> = {
+  // The listing is the same; what it means for whom is compared by expectAllowances.
+  'external-local-none-local': (recorded) => recorded,
+  'external-local-subset': (recorded) => recorded,
+  // Not the endpoints of other nodes: clients are dropped. Those that served before may drain.
+  'internal-local-none-local': (recorded, { service, lines }) => {
+    expectSame('without a local endpoint', service?.noDestination, 'drop');
+    return [...recorded.slice(0, 1), ...lines.filter((line) => line.endsWith(' -w 0'))];
+  },
+  // Weight 0 only as long as there are connections.
+  draining: (recorded, { connections }) =>
+    recorded.filter((line) => !line.endsWith(' -w 0') || connections(line.split(' ')[4] ?? '') > 0),
+  // A virtual address is none of the node's.
+  'node-port-on-vip': () => [],
+  // What is not ours is left alone, and nothing of ours stays behind.
+  'foreign-virtual-service': () => [],
+  // The slice is the new Service's alone.
+  'slice-relabelled': (recorded) => recorded.slice(0, 1),
+};
+
+type Instead = (recorded: readonly string[], actual: Actual) => readonly string[];
+
+interface Actual {
+  readonly lines: readonly string[];
+  readonly service: VirtualService | undefined;
+  readonly connections: (destination: string) => number;
+}
+
+function expectListing(step: RecordedStep, actual: readonly VirtualService[], desired: DesiredState): void {
+  const lines = formatSave(actual.map(listed));
+  const linesOf = Map.groupBy(lines, frontEndOf);
+  const services = new Map(actual.map((service) => [frontEndOf(formatSave([service])[0] ?? ''), service]));
+  const connections = (destination: string) => connectionsOf(step, destination);
+  const topics = Object.entries(step.deviatesAt ?? {});
+  const expected = (expectation: Expectation): readonly string[] =>
+    [...Map.groupBy(expectation.ipvsadm, frontEndOf)].flatMap(([frontEnd, recorded]) => {
+      const facts = { service: services.get(frontEnd), lines: linesOf.get(frontEnd) ?? [], connections };
+      const own = topics.filter(([, frontEnds]) => frontEnds.includes(frontEnd)).map(([topic]) => topic);
+      if (own.includes('front-end-conflict')) expectConflict(frontEnd, desired);
+      return own.reduce<readonly string[]>((list, topic) => instead[topic]?.(list, facts) ?? list, recorded);
+    });
   const differences = [step.expect, ...(step.otherExpect ?? [])].map((each) =>
-    difference(compared(each.ipvsadm), actual),
+    difference(expected(each), lines),
   );
-  return {
-    difference: differences.includes('') ? '' : (differences[0] ?? ''),
-    needs: step.deviates?.[0] ?? [...needs.values()][0],
-  };
+  if (!differences.includes('')) throw new Differs(differences[0] ?? '');
 }
 
-/** The rules that are yet to come, by the service ("namespace/name") that needs one. */
-function neededRules(objects: readonly RecordedObject[]): ReadonlyMap<string, string> {
-  const needs = new Map<string, string>();
-  for (const { kind, metadata, spec, endpoints } of objects) {
-    const need = (name: string, rule: string) => needs.set(`${metadata.namespace}/${name}`, rule);
-    if (kind === 'Service' && spec?.sessionAffinity === 'ClientIP') need(metadata.name, 'session affinity');
-    if (kind === 'Service' && [spec?.internalTrafficPolicy, spec?.externalTrafficPolicy].includes('Local')) {
-      need(metadata.name, 'traffic policy Local');
-    }
-    if (endpoints?.some((each) => each.hints)) {
-      need(metadata.labels?.['kubernetes.io/service-name'] ?? '', 'topology hints');
-    }
-  }
-  return needs;
+function connectionsOf({ connections }: RecordedStep, destination: string): number {
+  return (connections?.[destination] ?? []).reduce((sum, count) => sum + count, 0);
+}
+
+/** What one of several claims is told, who gets nothing; the listing is that of one of them. */
+function expectConflict(frontEnd: string, { conflicts }: DesiredState): void {
+  const claimed = conflicts.map(({ virtualService }) =>
+    frontEndOf(formatSave([{ ...anyDefinition, ...virtualService }])[0] ?? ''),
+  );
+  expectSame('conflicts', claimed.includes(frontEnd), true);
+}
+
+const anyDefinition = {
+  scheduler: 'rr',
+  schedulerFlags: [],
+  noDestination: 'reject',
+  destinations: [],
+} as const satisfies Partial<VirtualService>;
+
+/** One view, as kube-proxy has: that of clients outside, or of others where that is empty. What drains is in neither. */
+function listed(service: VirtualService): VirtualService {
+  const draining = service.destinations.filter(({ weight }) => weight === 0);
+  const outside = destinationsFor(service, 'outside').filter(({ weight }) => weight > 0);
+  const inside = destinationsFor(service, 'inside').filter(({ weight }) => weight > 0);
+  return { ...service, destinations: [...(outside.length > 0 ? outside : inside), ...draining] };
+}
+
+function nodeView({ name, labels, nodeIPs, addresses }: RecordedNode): NodeView {
+  return {
+    name,
+    addresses: [...addresses.map(withoutLength), '127.0.0.1', '::1'],
+    nodeIps: nodeIPs,
+    zone: labels?.['topology.kubernetes.io/zone'],
+  };
 }
 
 function planConfig({ config }: RecordedCase, node: RecordedNode): PlanConfig {
@@ -167,8 +231,22 @@ function withoutLength(text: string): NodeView['addresses'][number] {
   return address;
 }
 
+const protocols: Readonly<Record<string, Protocol>> = { '-t': 'tcp', '-u': 'udp', '--sctp-service': 'sctp' };
+
+/** What a line of `ipvsadm -S` adds; of a service only that it is there. */
+function readLine(line: string): Operation {
+  const [command, option = '', frontEnd = '', , destination = ''] = line.split(' ');
+  const [at, to] = [parseAddressPort(frontEnd), parseAddressPort(destination)];
+  const protocol = protocols[option];
+  if (!at || !protocol) throw new Error(`Expected a line of ipvsadm but received "${line}"`);
+  const service = { ...anyDefinition, protocol, ...at };
+  return command === '-a' && to
+    ? { do: 'add-destination', service, destination: { ...to, weight: 1, forwarding: 'masq' } }
+    : { do: 'add-service', service };
+}
+
 /** "-t 10.96.0.1:80" from a line about it. */
-function frontEnd(line: string): string {
+function frontEndOf(line: string): string {
   return line.split(' ').slice(1, 3).join(' ');
 }
 

@@ -115,7 +115,7 @@ suite('the daemon', { skip: missingForLab() ?? false }, () => {
     await agent.logged(/event=reconciled services=0 operations=0 failures=0 withheld=4 /);
     assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 2, 'n2-pod1': 2 });
     writeWeb(agent, here);
-    await agent.logged(/event=reconciled services=4 operations=4 failures=0 ms=/);
+    await agent.logged(/event=reconciled services=4 operations=4 failures=0 draining=1 ms=/);
     assert.deepEqual(tally(await client.tcp({ ...web, count: 4 })), { 'n1-pod1': 4 });
   });
 

@@ -6,6 +6,7 @@ import { formatSave } from '../../cli/format-save.ts';
 import { InputError } from '../../errors.ts';
 import { ManifestStore, type Scan } from '../../kube/manifest-store.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
+import { nodeView } from '../../plan/node-view.ts';
 import { plan } from '../../plan/plan.ts';
 import { remarks } from '../remarks.ts';
 
@@ -67,11 +68,11 @@ export function renderCommand(io: CommandOutput): Command {
 async function render(options: RenderOptions, io: CommandOutput): Promise<number> {
   const { objects, problems } = await read(options.manifests);
   const node = objects.nodes.find((each) => each.name === options.node);
-  const desired = plan(
-    objects,
-    { name: options.node, addresses: node?.addresses ?? [] },
-    { families: [4, 6], scheduler: 'rr', nodePortAddresses: [] },
-  );
+  const desired = plan(objects, nodeView(options.node, node?.addresses ?? [], node), {
+    families: [4, 6],
+    scheduler: 'rr',
+    nodePortAddresses: [],
+  });
   for (const line of [...problems, ...remarks(desired)]) io.stderr(`${line}\n`);
   if (!node) io.stderr(`no Node ${options.node} among the manifests: node ports are left out\n`);
   io.stdout(formats[options.output](desired.services));

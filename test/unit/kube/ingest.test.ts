@@ -36,6 +36,12 @@ test('a service is read with the defaults of the API', () => {
       externalIps: [],
       loadBalancer: [],
       ports: [{ name: '', protocol: 'tcp', port: 80, nodePort: 0 }],
+      affinitySeconds: undefined,
+      internalPolicy: 'Cluster',
+      externalPolicy: 'Cluster',
+      sourceRanges: [],
+      healthCheckNodePort: 0,
+      annotations: {},
     },
   ]);
 });
@@ -51,7 +57,15 @@ test('conditions that are unset or null mean ready, serving and not terminating'
     [sliceManifest(conditions.map((each) => endpoint('10.244.1.2', each)))],
     'web.yaml',
   );
-  const expected = { address: '10.244.1.2', isReady: true, isServing: true, isTerminating: false };
+  const expected = {
+    address: '10.244.1.2',
+    isReady: true,
+    isServing: true,
+    isTerminating: false,
+    nodeName: '',
+    nodeHints: [],
+    zoneHints: [],
+  };
   assert.deepEqual(slices[0]?.endpoints, [expected, expected, expected]);
 });
 
@@ -258,6 +272,11 @@ test('a slice is refused for a broken address type, address, condition or port',
   ]);
   assert.deepEqual(problems([endpoint('10.244.1.2', { ready: 'yes' })]), [
     'endpoints[0].conditions.ready: expected true or false but received "yes"',
+  ]);
+  const hint = (forZones: unknown) => problems([{ ...endpoint('10.244.1.2'), hints: { forZones } }]);
+  assert.deepEqual(hint([{}]), ['endpoints[0].hints.forZones[0].name: is missing']);
+  assert.deepEqual(hint(Array(9).fill({ name: 'z1' })), [
+    'endpoints[0].hints.forZones: expected at most 8 entries but received 9',
   ]);
   assert.deepEqual(problems([], { ports: [{ port: 1 }, { port: 70000 }] }), [
     'ports[1].name: is the same as of an earlier port',
