@@ -34,6 +34,7 @@ struct abi {
 	enum flow_table flow_table;
 	enum handler handler;
 	enum hook hook;
+	enum ipvs_profile ipvs_profile;
 	enum no_destination no_destination;
 	enum pod_device pod_device;
 	enum reason reason;

@@ -18,16 +18,18 @@ if (folders.length === 0) {
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const reasons = new Map<string, number>();
+const count = (text: string) => reasons.set(text, (reasons.get(text) ?? 0) + 1);
 for (const file of folders.flatMap(jsonFiles)) {
   const outcomes = await replayFile(file);
   if (!outcomes) continue;
   for (const { name, result, reason = '' } of outcomes) {
     counts[result]++;
     if (result === 'failed') console.log(`failed: ${name}: ${reason}`);
-    if (result === 'skipped') reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    else if (result === 'skipped') count(`skipped: ${reason}`);
+    else if (reason !== '') count(`not compared: ${reason}`);
   }
 }
-for (const [reason, count] of [...reasons].sort()) console.log(`skipped ${count}: ${reason}`);
+for (const [reason, times] of [...reasons].sort()) console.log(reason.replace(':', ` ${times}:`));
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exitCode = counts.failed > 0 || counts.passed + counts.skipped === 0 ? 1 : 0;
 

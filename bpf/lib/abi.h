@@ -25,12 +25,29 @@ enum scheduler {
 	SCHEDULER_RR,
 	SCHEDULER_SH,
 	SCHEDULER_DH,
+	SCHEDULER_WRR,
+	SCHEDULER_LC,
+	SCHEDULER_WLC,
+	SCHEDULER_LBLC,
+	SCHEDULER_LBLCR,
+	SCHEDULER_SED,
+	SCHEDULER_NQ,
+	SCHEDULER_MH,
+	SCHEDULER_FO,
+	SCHEDULER_OVF,
+	SCHEDULER_TWOS,
+};
+
+/* Whose arithmetic: that of the stable kernels since 2026, or of those before (net/netfilter/ipvs/ip_vs_wlc.c). */
+enum ipvs_profile {
+	IPVS_PROFILE_RECENT,
+	IPVS_PROFILE_CLASSIC,
 };
 
 /* include/uapi/linux/ip_vs.h: IP_VS_SVC_F_SCHED1.. shifted down to bit 0 */
 enum scheduler_flag {
-	SCHEDULER_FLAG_1 = 1 << 0, /* sh-fallback */
-	SCHEDULER_FLAG_2 = 1 << 1, /* sh-port */
+	SCHEDULER_FLAG_1 = 1 << 0, /* sh-fallback, mh-fallback */
+	SCHEDULER_FLAG_2 = 1 << 1, /* sh-port, mh-port */
 	SCHEDULER_FLAG_3 = 1 << 2,
 };
 
@@ -75,6 +92,10 @@ struct destination {
 	__u32 weight;
 	__u32 service; /* the id of its service */
 	__u64 added;   /* a number that grows with every adding: the list is walked from the highest to the lowest */
+	__u32 upper_threshold; /* with so many connections it is overloaded; 0: never */
+	__u32 lower_threshold; /* with fewer it is not any more; 0: with fewer than three quarters of the upper one */
+	__u32 last_weight;     /* the last one that was not 0, or the first: mh's table goes by it */
+	__u8 padding[4];
 };
 
 /* Live numbers of a destination; InActConn is total - active. */
@@ -408,8 +429,9 @@ struct settings {
 	__u64 flow_seed;         /* of the hashes in the map `flows`, for as long as that lives */
 	__u8 expire_nodest_conn; /* the sysctls of net.ipv4.vs of these names */
 	__u8 conn_reuse_mode;
-	__u8 secure_tcp; /* whether it is in force, values 2 and 3 */
-	__u8 padding[5];
+	__u8 secure_tcp;   /* whether it is in force, values 2 and 3 */
+	__u8 ipvs_profile; /* enum ipvs_profile */
+	__u8 padding[4];
 };
 
 /* What programs share with one another: cursors of the pools, the budget of rejects, the sweep. */
@@ -436,7 +458,7 @@ struct explanation {
 _Static_assert(sizeof(struct address) == 16, "IPv6 must fit");
 _Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct service) == 16, "the layout user space writes");
-_Static_assert(sizeof(struct destination) == 56, "the layout user space writes");
+_Static_assert(sizeof(struct destination) == 72, "the layout user space writes");
 _Static_assert(sizeof(struct connection) == 64, "one cache line a packet");
 _Static_assert(sizeof(struct flow) == 8, "as large as a slot");
 _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line a look-up");

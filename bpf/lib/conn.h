@@ -11,6 +11,7 @@
 #include "config.h"
 #include "flow.h"
 #include "maps.h"
+#include "overload.h"
 #include "parse.h"
 #include "sctp.h"
 #include "stats.h"
@@ -50,16 +51,12 @@ static __always_inline struct connection *connection_of(const struct flow *flow)
 	return connection;
 }
 
-static __always_inline void shift_load(__u32 destination_index, int active, int total)
+static __always_inline void change_active(__u32 destination_index, int change)
 {
 	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &destination_index);
 
-	if (!load)
-		return;
-	if (active)
-		__sync_fetch_and_add(&load->active, active);
-	if (total)
-		__sync_fetch_and_add(&load->total, total);
+	if (load)
+		__sync_fetch_and_add(&load->active, change);
 }
 
 /* Whoever wins the exchange moves the counters, so they are moved once. */
@@ -68,7 +65,7 @@ static __always_inline void change_state(struct connection *connection, __u32 fr
 	if (from == to || __sync_val_compare_and_swap(&connection->state, from, to) != from)
 		return;
 	if (is_active(from) != is_active(to))
-		shift_load(connection->destination_index, is_active(to) ? 1 : -1, 0);
+		change_active(connection->destination_index, is_active(to) ? 1 : -1);
 }
 
 static __always_inline __u64 timeout_of(const struct settings *settings, __u32 state)
@@ -154,7 +151,9 @@ __noinline int remove_connection(__u32 index, __u32 generation)
 	if (state == STATE_NONE)
 		return 0;
 	flush_traffic(connection, index);
-	shift_load(connection->destination_index, is_active(state) ? -1 : 0, -1);
+	if (is_active(state))
+		change_active(connection->destination_index, -1);
+	change_total(connection->destination_index, -1);
 	if (connection->flags & CONNECTION_SOCKET)
 		forget_socket(connection, index);
 	else if (family_of(connection) == FAMILY_IPV4)
@@ -267,7 +266,9 @@ static __always_inline void start_connection(struct connection *connection)
 
 	if (settings_entry)
 		connection->expires = now_ns() + timeout_of(settings_entry, state);
-	shift_load(connection->destination_index, is_active(state), 1);
+	if (is_active(state))
+		change_active(connection->destination_index, 1);
+	change_total(connection->destination_index, 1);
 	count_connection(connection->destination_index);
 	note_destination(connection->destination_index);
 	__sync_lock_test_and_set(&connection->state, state); /* with a barrier: what it says must be there before it */

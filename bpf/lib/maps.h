@@ -64,6 +64,17 @@ struct {
 	__type(value, struct destination_load);
 } destination_loads SEC(".maps");
 
+/*
+ * 1 where a destination has as many connections as its upper threshold, until it has fewer than its lower one. Written
+ * by programs, see lib/overload.h, and by the control plane when thresholds change. Same index as destinations.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} overloads SEC(".maps");
+
 /* Written by programs: the sums of what connections counted. Same index as destinations. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -91,13 +102,15 @@ struct {
 	__type(value, struct service_statistics);
 } service_statistics SEC(".maps");
 
-/* Schedulers' tables: a state word, then indexes into destinations. Written by the control plane, the state by
- * programs. */
+/*
+ * Schedulers' tables: a state, then places, whose lower half is an index into destinations. Written by the control
+ * plane, the state by programs.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64);
 } places SEC(".maps");
 
 /*

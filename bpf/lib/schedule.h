@@ -6,8 +6,17 @@
 #include "client.h"
 #include "conn.h"
 #include "sched/dh.h"
+#include "sched/fo.h"
+#include "sched/lc.h"
+#include "sched/mh.h"
+#include "sched/nq.h"
+#include "sched/ovf.h"
 #include "sched/rr.h"
+#include "sched/sed.h"
 #include "sched/sh.h"
+#include "sched/twos.h"
+#include "sched/wlc.h"
+#include "sched/wrr.h"
 
 /* The kernel guards FTP's data connections: this source port is never scheduled (ip_vs_core.c: ip_vs_schedule). */
 #define FTP_DATA_PORT 20
@@ -36,16 +45,36 @@ static __always_inline enum reason reason_without_destination(const struct servi
 							      : REASON_REJECTED_NO_DESTINATION;
 }
 
-/* @return an index into destinations, or NO_CHOICE */
-static __noinline __u32 schedule(const struct service *service, const struct packet *packet, struct choice *choice)
+/* Not static, so that the verifier checks it once. @return an index into destinations, or NO_CHOICE */
+__noinline __u32 schedule(const struct service *service, const struct packet *packet, struct choice *choice)
 {
+	if (!service || !packet || !choice)
+		return NO_CHOICE;
 	switch (service->scheduler) {
 	case SCHEDULER_RR:
 		return schedule_rr(service, packet, choice);
+	case SCHEDULER_WRR:
+		return schedule_wrr(service, packet, choice);
+	case SCHEDULER_LC:
+		return schedule_lc(service, packet, choice);
+	case SCHEDULER_WLC:
+		return schedule_wlc(service, packet, choice);
 	case SCHEDULER_SH:
 		return schedule_sh(service, packet, choice);
 	case SCHEDULER_DH:
 		return schedule_dh(service, packet, choice);
+	case SCHEDULER_SED:
+		return schedule_sed(service, packet, choice);
+	case SCHEDULER_NQ:
+		return schedule_nq(service, packet, choice);
+	case SCHEDULER_MH:
+		return schedule_mh(service, packet, choice);
+	case SCHEDULER_FO:
+		return schedule_fo(service, packet, choice);
+	case SCHEDULER_OVF:
+		return schedule_ovf(service, packet, choice);
+	case SCHEDULER_TWOS:
+		return schedule_twos(service, packet, choice);
 	default:
 		return NO_CHOICE;
 	}

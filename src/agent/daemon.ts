@@ -5,17 +5,17 @@ import { Attachments, checkCgroup, type DeviceHook } from '../dataplane/bpf/atta
 import { BpfDataPlane } from '../dataplane/bpf/bpf-data-plane.ts';
 import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
 import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
-import { knownSchedulers } from '../dataplane/bpf/codec.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
 import { setPodDevices } from '../dataplane/bpf/pod-devices.ts';
+import { knownSchedulers } from '../dataplane/bpf/schedulers.ts';
 import type { Network, UplinkFilter } from '../dataplane/bpf/uplinks.ts';
 import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, InputError, SystemError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
 import type { Address } from '../model/address.ts';
 import type { ClusterObjects } from '../model/cluster.ts';
-import type { SchedulerName } from '../model/scheduler.ts';
+import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
 import type { LinkRecord } from '../native/network-records.ts';
 import { missingForDestroying } from '../native/socket-diagnostics.ts';
 import type { DesiredState } from '../plan/desired-state.ts';
@@ -40,6 +40,7 @@ export interface DaemonOptions {
   readonly deviceHook: DeviceHook;
   readonly xdp: XdpOptions;
   readonly scheduler: SchedulerName;
+  readonly schedulerFlags?: readonly SchedulerFlag[] | undefined;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
 }
 
@@ -190,7 +191,7 @@ export class Daemon implements AsyncDisposable {
 
   #plan(): void {
     if (!this.#objects) return;
-    const { node, scheduler } = this.#options;
+    const { node, scheduler, schedulerFlags } = this.#options;
     const desired = plan(
       this.#objects,
       nodeView(
@@ -198,7 +199,7 @@ export class Daemon implements AsyncDisposable {
         this.#addresses,
         this.#objects.nodes.find(({ name }) => name === node),
       ),
-      { families: [4, 6], scheduler, schedulers: knownSchedulers, nodePortAddresses: [] },
+      { families: [4, 6], scheduler, schedulerFlags, schedulers: knownSchedulers, nodePortAddresses: [] },
     );
     this.#remark(desired);
     this.#reconciler.want(desired.services, this.#unread.length === 0);

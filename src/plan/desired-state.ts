@@ -2,7 +2,7 @@
 // What planning starts from besides the objects, and what it ends with.
 import type { Address, Family } from '../model/address.ts';
 import type { Cidr } from '../model/cidr.ts';
-import type { SchedulerName } from '../model/scheduler.ts';
+import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
 import type { AddressService, AddressServiceKey } from '../model/virtual-service.ts';
 
 /** The node that is planned for. */
@@ -24,6 +24,8 @@ export interface PlanConfig {
   readonly schedulers?: readonly SchedulerName[] | undefined;
   /** False: spec.externalIPs have no meaning (the feature gate AllowServiceExternalIPs); undefined: they have. */
   readonly allowsExternalIps?: boolean | undefined;
+  /** Not given: those that kube-proxy gives it. */
+  readonly schedulerFlags?: readonly SchedulerFlag[] | undefined;
   /** Where node ports answer; a family without a CIDR in the list is not restricted. */
   readonly nodePortAddresses: readonly Cidr[];
 }

@@ -17,6 +17,8 @@ export interface Scheduling {
 /** What all Services have that do not ask for another. */
 export interface SchedulingDefaults {
   readonly scheduler: SchedulerName;
+  /** Its flags; undefined: those that kube-proxy gives it. */
+  readonly schedulerFlags?: readonly SchedulerFlag[] | undefined;
   /** Those that the data plane has; undefined: all of the kernel's. */
   readonly schedulers?: readonly SchedulerName[] | undefined;
 }
@@ -43,7 +45,8 @@ export function scheduling(
       );
     }
   }
-  let schedulerFlags = defaultFlags(scheduler);
+  const isDefault = scheduler === defaults.scheduler;
+  let schedulerFlags = (isDefault ? defaults.schedulerFlags : undefined) ?? defaultFlags(scheduler);
   const flags = annotationFor(annotations, 'schedulerFlags');
   if (flags) {
     const parsed = parseFlags(scheduler, flags.value);

@@ -2,7 +2,7 @@
 // A director as the recordings have it: configured by ipvsadm's command lines, fed with crafted packets.
 import { parseCommandLine } from '../../src/cli/grammar.ts';
 import { systemResolver } from '../../src/cli/names.ts';
-import { isKnownScheduler } from '../../src/dataplane/bpf/codec.ts';
+import { isKnownScheduler } from '../../src/dataplane/bpf/schedulers.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
 import type { Connection } from '../../src/model/connection.ts';
 import type { Operation } from '../../src/model/operation.ts';
@@ -65,7 +65,6 @@ export class Director {
     if (at.mark !== undefined) throw new Needs('firewall-mark services');
     if (settings.persistentSeconds !== undefined) throw new Needs('persistence');
     if (given.has('ops')) throw new Needs('one-packet scheduling');
-    if (settings.upperThreshold || settings.lowerThreshold) throw new Needs('thresholds');
     const service = { protocol: at.protocol, address: at.address, port: at.port };
     if (service.port === 0) throw new Needs('services of all ports');
     this.plane.apply(this.#operation(command, service, settings, schedulerFlags, server));
@@ -88,10 +87,10 @@ export class Director {
     }
     if (server === undefined) throw new Needs(`ipvsadm ${command}`);
     if (command === 'delete-server') return { do: 'delete-destination', service, destination: server };
-    const { weight, forwarding } = settings;
+    const { weight, forwarding, upperThreshold, lowerThreshold } = settings;
     if (forwarding !== 'masq')
       throw new Needs(`forwarding method ${forwarding === 'droute' ? 'Route' : 'Tunnel'}`);
-    const destination = { ...server, weight, forwarding };
+    const destination = { ...server, weight, forwarding, upperThreshold, lowerThreshold };
     if (command === 'add-server') return { do: 'add-destination', service, destination };
     if (command === 'edit-server') return { do: 'edit-destination', service, destination };
     throw new Needs(`ipvsadm ${command}`);
@@ -123,6 +122,12 @@ export class Director {
 
   connections(): Connection[] {
     return [...this.plane.plane.connections()];
+  }
+
+  /** The real servers of weight 0. */
+  quiesced(): string[] {
+    const destinations = this.plane.plane.configuration().flatMap((service) => service.destinations);
+    return destinations.filter(({ weight }) => weight === 0).map(destinationId);
   }
 
   /** Active and inactive connections of every real server in service, by service ("UDP 10.0.0.1:80") and server. */

@@ -5,7 +5,7 @@ export interface Outcome {
   /** The scenario's name: "rr/v4-equal/a". */
   readonly name: string;
   readonly result: 'passed' | 'failed' | 'skipped';
-  /** Of a skip: what the scenario needs; of a failure: the step and what differs. */
+  /** Of a skip: what the scenario needs; of a failure: the step and what differs; else what could not be compared. */
   readonly reason?: string;
 }
 

@@ -41,7 +41,7 @@ export type WayIn = 'tc' | 'xdp and tc';
 export const testSizes = {
   services: 1024,
   destinations: 4096,
-  places: 262_144,
+  places: 1 << 20,
   connections: 65_536,
   halfOpen: 16_384,
 };

@@ -6,9 +6,6 @@
 
 #include "common.h"
 
-/* How often a CPU that lost the race for the state walks again; then it takes its choice all the same. */
-#define RR_TRIES 4
-
 struct rr_walk {
 	const struct service *service;
 	__u32 place;
@@ -30,22 +27,21 @@ static long rr_step(__u64 step, struct rr_walk *walk)
 static __always_inline __u32 schedule_rr(const struct service *service, const struct packet *packet,
 					 struct choice *choice)
 {
-	__u32 table = service->table;
-	__u32 *next = bpf_map_lookup_elem(&places, &table);
+	volatile __u64 *state = state_of(service);
 	struct rr_walk walk = { .service = service };
 	int i;
 
-	if (!next)
+	if (!state)
 		return NO_CHOICE;
-	for (i = 0; i < RR_TRIES; i++) {
-		__u32 seen = *(volatile __u32 *)next;
+	for (i = 0; i < STATE_TRIES; i++) {
+		__u64 seen = *state;
 
 		walk.place = seen;
 		walk.destination = NO_CHOICE;
 		bpf_loop(service->table_size, rr_step, &walk, 0);
 		if (walk.destination == NO_CHOICE)
 			return NO_CHOICE;
-		if (choice->is_trial || __sync_val_compare_and_swap(next, seen, walk.place + 1) == seen)
+		if (choice->is_trial || __sync_val_compare_and_swap(state, seen, (__u64)walk.place + 1) == seen)
 			break;
 	}
 	choice->place = walk.place;

@@ -29,9 +29,7 @@ static long sh_step(__u64 step, struct sh_walk *walk)
 static __always_inline __u32 schedule_sh(const struct service *service, const struct packet *packet,
 					 struct choice *choice)
 {
-	__u32 port = service->scheduler_flags & SCHEDULER_FLAG_2 ? bpf_ntohs(packet->tuple.source_port) : 0;
-	struct sh_walk walk = { .service = service,
-				.hash = hash_address(fold_address(&packet->tuple.source) + port, HASH_BITS) };
+	struct sh_walk walk = { .service = service, .hash = hash_address(client_number(service, packet), HASH_BITS) };
 
 	if (service->table_size < HASH_PLACES)
 		return NO_CHOICE;

@@ -12,6 +12,7 @@ import {
 import { defaultSizes, type TableSizes } from '../../dataplane/bpf/options.ts';
 import { isUplink, parseUplinks } from '../../dataplane/bpf/uplinks.ts';
 import { InputError } from '../../errors.ts';
+import { type VersionProfile, versionProfiles } from '../../model/schedulers/scheduler.ts';
 import type { TimeoutChanges } from '../../model/timeouts.ts';
 import { findCgroupRoot } from '../cgroup.ts';
 import type { DaemonOptions } from '../daemon.ts';
@@ -31,10 +32,11 @@ export interface NodeOptionValues {
   readonly maxConnections: number;
   readonly secureTcp?: boolean;
   readonly expireSockets: 'udp' | 'all';
+  readonly ipvsProfile: VersionProfile;
 }
 
 /** What of the daemon's options these decide. */
-export type NodeOptions = Omit<DaemonOptions, 'manifests' | 'node' | 'scheduler'>;
+export type NodeOptions = Omit<DaemonOptions, 'manifests' | 'node' | 'scheduler' | 'schedulerFlags'>;
 
 /** The most is what one walk of a program through a table can do: BPF_MAX_LOOPS of include/linux/bpf.h. */
 const minConnections = 1024;
@@ -91,6 +93,14 @@ export function addNodeOptions(command: Command): Command {
       new Option('--expire-sockets <which>', "the host's connected sockets that end with their destination")
         .choices(['udp', 'all'])
         .default('udp'),
+    )
+    .addOption(
+      new Option(
+        '--ipvs-profile <profile>',
+        'whose arithmetic of loads and thresholds; classic: kernels before 6.1.187, 6.12.107 and 7.2',
+      )
+        .choices(versionProfiles)
+        .default('recent'),
     );
 }
 
@@ -124,6 +134,7 @@ export function nodeOptions(values: NodeOptionValues, timeouts: TimeoutChanges):
       expireNodestConn: true,
       connReuseMode: 1,
       secureTcp: values.secureTcp === true,
+      ipvsProfile: values.ipvsProfile,
       expiresTcpSockets: values.expireSockets === 'all',
       redirectsLocally: values.localRedirect === true,
       hasVirtualClock: false,

@@ -4,7 +4,9 @@ import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import { defaultTimeouts } from '../../dataplane/bpf/options.ts';
-import type { SchedulerName } from '../../model/scheduler.ts';
+import { knownSchedulers } from '../../dataplane/bpf/schedulers.ts';
+import { InputError } from '../../errors.ts';
+import { parseSchedulerFlag, type SchedulerFlag, type SchedulerName } from '../../model/scheduler.ts';
 import type { DaemonOptions } from '../daemon.ts';
 import { createLog } from '../log.ts';
 import type { CommandOutput } from './common.ts';
@@ -14,6 +16,7 @@ interface RunOptions extends NodeOptionValues {
   readonly manifests: string;
   readonly node: string;
   readonly scheduler: SchedulerName;
+  readonly schedulerFlags?: string;
   readonly tcpTimeout?: number;
   readonly tcpfinTimeout?: number;
   readonly udpTimeout?: number;
@@ -29,8 +32,12 @@ export function runCommand(io: CommandOutput): Command {
     .option('--node <name>', 'name of this node', hostname())
     .addOption(
       new Option('--scheduler <name>', 'scheduler of all virtual services')
-        .choices(['rr', 'sh', 'dh'])
+        .choices(knownSchedulers)
         .default('rr'),
+    )
+    .option(
+      '--scheduler-flags <names>',
+      'its flags, joined by commas: sh-port, sh-fallback, mh-port, mh-fallback (default: mh-port with mh, else none)',
     )
     .option(
       '--tcp-timeout <seconds>',
@@ -61,7 +68,20 @@ async function run(options: DaemonOptions, io: CommandOutput): Promise<void> {
 function daemonOptions(options: RunOptions): DaemonOptions {
   const { manifests, node, scheduler, tcpTimeout, tcpfinTimeout, udpTimeout } = options;
   const timeouts = { tcpSeconds: tcpTimeout, tcpFinSeconds: tcpfinTimeout, udpSeconds: udpTimeout };
-  return { manifests, node, scheduler, ...nodeOptions(options, timeouts) };
+  const schedulerFlags =
+    options.schedulerFlags === undefined ? undefined : readFlags(scheduler, options.schedulerFlags);
+  return { manifests, node, scheduler, schedulerFlags, ...nodeOptions(options, timeouts) };
+}
+
+function readFlags(scheduler: SchedulerName, text: string): readonly SchedulerFlag[] {
+  return text
+    .split(',')
+    .filter((name) => name !== '')
+    .map((name) => {
+      const flag = parseSchedulerFlag(scheduler, name);
+      if (flag) return flag;
+      throw new InputError(`Expected flags of ${scheduler} for --scheduler-flags but received ${name}`);
+    });
 }
 
 function seconds(text: string): number {

@@ -4,24 +4,26 @@ import { BpvsError, OperationError } from '../../errors.ts';
 import type { Address } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Operation } from '../../model/operation.ts';
+import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
 import type { Counted } from '../../model/statistics.ts';
 import type { TimeoutChanges, Timeouts } from '../../model/timeouts.ts';
 import {
   type DestinationKey,
   destinationId,
   type VirtualService,
+  type VirtualServiceDefinition,
   type VirtualServiceKey,
   virtualServiceId,
 } from '../../model/virtual-service.ts';
 import type { DataPlane, OperationFailure, VirtualServiceStatus } from '../data-plane.ts';
+import { checkDestination, checkServes } from '../refusals.ts';
 import { AddressFilter } from './address-filter.ts';
 import { BpfPrograms } from './bpf-programs.ts';
-import { isKnownScheduler } from './codec.ts';
 import { DestinationTable, type Slot } from './destination-table.ts';
 import { HostedAddresses } from './hosted-addresses.ts';
 import type { BpfOptions } from './options.ts';
-import { dependsOnWeights } from './schedulers.ts';
-import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
+import { isKnownScheduler, knownSchedulers, watchesEdits } from './schedulers.ts';
+import { type SchedulerEvent, type ServiceEntry, ServiceTableMap } from './service-table.ts';
 import { writeSettings } from './settings.ts';
 import { hostTables, SocketExpiry } from './socket-expiry.ts';
 import { Uplinks } from './uplinks.ts';
@@ -41,6 +43,7 @@ export class BpfDataPlane implements DataPlane {
   readonly #hosted: HostedAddresses;
   /** Which devices lead off this node. */
   readonly uplinks: Uplinks;
+  readonly #profile: VersionProfile;
 
   private constructor(programs: BpfPrograms, options: BpfOptions) {
     const now = () => performance.now();
@@ -55,9 +58,16 @@ export class BpfDataPlane implements DataPlane {
     this.uplinks = new Uplinks(programs.maps.get('uplinks'), virtualFilter);
     this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, now);
     const zeroStatistics = (index: number) => programs.run('zero_one', [index]);
-    this.#destinations = new DestinationTable(programs.maps, virtualFilter, zeroStatistics, now);
+    this.#profile = options.ipvsProfile ?? 'recent';
+    this.#destinations = new DestinationTable(
+      programs.maps,
+      virtualFilter,
+      this.#profile,
+      zeroStatistics,
+      now,
+    );
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
-    for (const entry of this.#services.entries()) if (mayBeStale(entry)) this.#rewrite(entry);
+    for (const entry of this.#services.entries()) this.#refresh(entry);
     if (programs.isAdopted) this.#markOrphans(); // an earlier process may have ended before it did
   }
 
@@ -150,9 +160,9 @@ export class BpfDataPlane implements DataPlane {
   }
 
   /** Where there is no room for it, the table that is there goes on: all that it holds is right. */
-  #rewrite(entry: ServiceEntry): void {
+  #refresh(entry: ServiceEntry): void {
     try {
-      this.#services.write(entry);
+      this.#services.refresh(entry);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
     }
@@ -195,10 +205,9 @@ export class BpfDataPlane implements DataPlane {
       }
       case 'edit-service': {
         const entry = this.#service(operation.service, 'No such service');
-        checkScheduler(operation.service);
-        const { definition, builtFor } = entry;
-        undo.push(() => Object.assign(entry, { definition, builtFor }));
-        if (definition.scheduler !== operation.service.scheduler) entry.builtFor = undefined;
+        checkScheduler(operation.service, entry.slots.length);
+        undo.push(keep(entry));
+        if (entry.definition.scheduler !== operation.service.scheduler) tell(entry, 'bound');
         entry.definition = operation.service;
         return entry;
       }
@@ -210,26 +219,33 @@ export class BpfDataPlane implements DataPlane {
       }
       case 'add-destination': {
         const entry = this.#service(operation.service, 'Service not defined');
+        checkDestination(operation.destination, this.#profile);
         if (find(entry, operation.destination))
           throw refusal('EEXIST', 'Destination already exists', operation.service);
+        checkScheduler(entry.definition, entry.slots.length + 1);
         const { slot, takeBack } = this.#destinations.add(entry.definition, entry.id, operation.destination);
-        undo.push(takeBack, keepSlots(entry));
+        undo.push(takeBack, keep(entry));
         entry.slots = [slot, ...entry.slots];
+        tell(entry, 'changed');
         return entry;
       }
       case 'edit-destination': {
         const entry = this.#service(operation.service, 'Service not defined');
+        checkDestination(operation.destination, this.#profile);
         const slot = this.#slot(entry, operation.destination);
-        const edited = this.#destinations.edit(slot, operation.destination);
-        undo.push(() => this.#destinations.edit(slot, slot.destination), keepSlots(entry));
+        const { slot: edited, takeBack } = this.#destinations.edit(slot, operation.destination);
+        undo.push(takeBack, keep(entry));
         entry.slots = entry.slots.map((other) => (other === slot ? edited : other));
-        return dependsOnWeights(entry.definition.scheduler) ? entry : undefined;
+        if (!watchesEdits(entry.definition.scheduler)) return undefined;
+        tell(entry, 'changed');
+        return entry;
       }
       case 'delete-destination': {
         const entry = this.#service(operation.service, 'Service not defined');
         const slot = this.#slot(entry, operation.destination);
-        const restore = keepSlots(entry);
+        const restore = keep(entry);
         entry.slots = entry.slots.filter((other) => other !== slot);
+        tell(entry, 'changed');
         try {
           this.#services.write(entry);
         } catch (error) {
@@ -269,16 +285,18 @@ function groups(operations: readonly Operation[]): Operation[][] {
   return all;
 }
 
-/** An earlier process may have ended between writing a destination and the table that holds it. */
-function mayBeStale({ definition, table, slots }: ServiceEntry): boolean {
-  return definition.scheduler !== 'rr' || table?.size !== slots.length;
+/** What brings back what this process knows of a service. */
+function keep(entry: ServiceEntry): () => void {
+  const { definition, slots, events } = entry;
+  return () => {
+    Object.assign(entry, { definition, slots, events });
+  };
 }
 
-function keepSlots(entry: ServiceEntry): () => void {
-  const { slots } = entry;
-  return () => {
-    entry.slots = slots;
-  };
+/** A scheduler that was just given to the service knows nothing of what was before. */
+function tell(entry: ServiceEntry, kind: SchedulerEvent['kind']): void {
+  const event = { kind, list: entry.slots };
+  entry.events = kind === 'bound' ? [event] : [...entry.events, event];
 }
 
 function find(entry: ServiceEntry, key: DestinationKey): Slot | undefined {
@@ -301,14 +319,12 @@ function refusal(code: string, message: string, service: VirtualServiceKey): Ope
   return new OperationError(code, `${message}: ${virtualServiceId(service)}`);
 }
 
-function checkScheduler(
-  service: VirtualServiceKey & { scheduler: Parameters<typeof isKnownScheduler>[0] },
-): void {
-  if (!isKnownScheduler(service.scheduler)) {
-    throw refusal(
-      'ENOENT',
-      `Scheduler ${service.scheduler} not found, this data plane has rr, sh and dh`,
-      service,
-    );
+/** @param destinations that the service has */
+function checkScheduler(service: VirtualServiceDefinition, destinations = 0): void {
+  const { scheduler } = service;
+  if (!isKnownScheduler(scheduler)) {
+    const known = knownSchedulers.join(', ');
+    throw refusal('ENOENT', `Scheduler ${scheduler} not found, this data plane has ${known}`, service);
   }
+  checkServes(scheduler, destinations, service);
 }

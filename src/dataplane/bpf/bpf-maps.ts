@@ -12,6 +12,7 @@ const entriesOf = {
   services: (sizes) => sizes.services,
   destinations: (sizes) => sizes.destinations,
   destination_loads: (sizes) => sizes.destinations,
+  overloads: (sizes) => sizes.destinations,
   destination_statistics: (sizes) => sizes.destinations,
   destination_estimates: (sizes) => sizes.destinations,
   service_statistics: (sizes) => sizes.services + 1,

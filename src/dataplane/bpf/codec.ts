@@ -2,7 +2,7 @@
 // The meaning of the maps' structs: between the IPVS model and the layouts generated from BTF.
 import { addressBytes, addressFamily, addressFromBytes, type Family } from '../../model/address.ts';
 import type { Connection, ConnectionState } from '../../model/connection.ts';
-import type { SchedulerFlag, SchedulerName } from '../../model/scheduler.ts';
+import { type SchedulerFlag, type SchedulerName, schedulerNames } from '../../model/scheduler.ts';
 import {
   type Destination,
   type ForwardingMethod,
@@ -19,13 +19,14 @@ const protocols = new Map(
   Object.entries(protocolNumbers).map(([name, number]) => [number, name as Protocol]),
 );
 
-/** The schedulers that the programs have, by their number in enum scheduler. */
-const schedulerNumbers = new Map<SchedulerName, number>([
-  ['rr', enums.scheduler.SCHEDULER_RR],
-  ['sh', enums.scheduler.SCHEDULER_SH],
-  ['dh', enums.scheduler.SCHEDULER_DH],
-]);
-const schedulers = new Map([...schedulerNumbers].map(([name, number]) => [number, name]));
+/** By their number in enum scheduler. */
+const schedulers = new Map<number, SchedulerName>(
+  schedulerNames.map((name) => [schedulerNumber(name), name] as const),
+);
+
+function schedulerNumber(name: SchedulerName): number {
+  return enums.scheduler[`SCHEDULER_${name.toUpperCase() as Uppercase<SchedulerName>}`];
+}
 
 const flagBits: Readonly<Record<SchedulerFlag, number>> = {
   'flag-1': enums.scheduler_flag.SCHEDULER_FLAG_1,
@@ -64,12 +65,6 @@ export const reasonNames: readonly string[] = Object.entries(enums.reason)
   .sort(([, a], [, b]) => a - b)
   .map(([name]) => name.replace('REASON_', '').toLowerCase());
 
-export const knownSchedulers: readonly SchedulerName[] = [...schedulerNumbers.keys()];
-
-export function isKnownScheduler(name: SchedulerName): boolean {
-  return schedulerNumbers.has(name);
-}
-
 export function encodeServiceKey(key: VirtualServiceKey): Uint8Array {
   return encode(layouts.service_key, keyFields(key));
 }
@@ -102,7 +97,7 @@ function markBytes(mark: number): Uint8Array {
 export interface ServiceTable {
   /** The service's number, which its destinations carry. */
   readonly id: number;
-  /** Index of the state word; the table follows it. */
+  /** Index of the state; the table follows it. */
   readonly table: number;
   readonly tableSize: number;
 }
@@ -112,7 +107,7 @@ export function encodeService(service: VirtualServiceDefinition, where: ServiceT
     id: where.id,
     table: where.table,
     table_size: where.tableSize,
-    scheduler: schedulerNumbers.get(service.scheduler) ?? enums.scheduler.SCHEDULER_NONE,
+    scheduler: schedulerNumber(service.scheduler),
     scheduler_flags: service.schedulerFlags.reduce((bits, flag) => bits | flagBits[flag], 0),
     no_destination: noDestinationNumbers[service.noDestination],
   });
@@ -141,6 +136,8 @@ export interface DestinationEntry {
   readonly destination: Destination;
   /** Grows with every adding: the order of the list. */
   readonly added: bigint;
+  /** The weight it was added with, or the last one since then that was not 0. */
+  readonly lastWeight: number;
   /** Configured, not in the trash. */
   readonly isAvailable: boolean;
 }
@@ -160,6 +157,9 @@ export function encodeDestination(entry: DestinationEntry): Uint8Array {
     weight: destination.weight,
     service: entry.serviceId,
     added: entry.added,
+    upper_threshold: destination.upperThreshold ?? 0,
+    lower_threshold: destination.lowerThreshold ?? 0,
+    last_weight: entry.lastWeight,
   });
 }
 
@@ -176,8 +176,11 @@ export function decodeDestination(bytes: Uint8Array, at: number): DestinationEnt
       port: entry.port,
       weight: entry.weight,
       forwarding: forwardings[entry.forwarding] ?? 'masq',
+      ...(entry.upper_threshold !== 0 && { upperThreshold: entry.upper_threshold }),
+      ...(entry.lower_threshold !== 0 && { lowerThreshold: entry.lower_threshold }),
     },
     added: entry.added,
+    lastWeight: entry.last_weight,
     isAvailable: (entry.flags & enums.destination_flag.DESTINATION_AVAILABLE) !== 0,
   };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Destinations in the maps: their entries, and the trash where removed ones wait for the end of their connections.
 import { OperationError } from '../../errors.ts';
+import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
 import {
   type Destination,
   destinationId,
@@ -12,6 +13,7 @@ import { AddressFilter } from './address-filter.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { decodeDestination, encodeDestination } from './codec.ts';
 import { layouts } from './layouts.ts';
+import { Overloads } from './overloads.ts';
 import { decode } from './struct.ts';
 
 /** A destination's place in the maps. */
@@ -21,6 +23,8 @@ export interface Slot {
   readonly serviceId: number;
   readonly destination: Destination;
   readonly added: bigint;
+  /** The weight it was added with, or the last one since then that was not 0. */
+  readonly lastWeight: number;
 }
 
 interface Removed {
@@ -35,6 +39,7 @@ const reclaimEveryMs = 60_000;
 export class DestinationTable {
   readonly #destinations: BpfMap;
   readonly #loads: BpfMap;
+  readonly #overloads: Overloads;
   readonly #zeroStatistics: (index: number) => void;
   /** Replies come from these addresses, also from those in the trash. */
   readonly #destinationFilter: AddressFilter;
@@ -56,9 +61,11 @@ export class DestinationTable {
   constructor(
     maps: BpfMaps,
     virtualFilter: AddressFilter,
+    profile: VersionProfile,
     zeroStatistics: (index: number) => void,
     now: () => number,
   ) {
+    this.#overloads = new Overloads(maps, profile);
     this.#destinationFilter = new AddressFilter(maps.get('destination_addresses'));
     this.#virtualFilter = virtualFilter;
     this.#destinations = maps.get('destinations');
@@ -105,23 +112,37 @@ export class DestinationTable {
     const id = identity({ service, destination });
     const removed = this.#trash.get(id);
     const index = removed?.slot.index ?? this.#take();
-    const slot = { index, service, serviceId, destination, added: ++this.#added };
+    const lastWeight = destination.weight;
+    const slot = { index, service, serviceId, destination, added: ++this.#added, lastWeight };
     if (removed) this.#hasNewOrphans = true;
     else {
       this.#loads.update(keyOf(index), new Uint8Array(this.#loads.valueSize));
+      this.#overloads.clear(index);
       this.#pass(slot);
     }
     if (removed?.slot.serviceId !== serviceId) this.#zeroStatistics(index);
     this.#write(slot, true);
+    const restore =
+      removed && this.#overloads.thresholdsChanged(index, removed.slot.destination, destination);
     this.#trash.delete(id);
-    return { slot, takeBack: () => (removed ? this.remove(removed.slot) : this.#release(slot)) };
+    const takeBack = () => {
+      if (!removed) return this.#release(slot);
+      this.remove(removed.slot);
+      restore?.();
+    };
+    return { slot, takeBack };
   }
 
-  /** Gives a destination another weight or method, in its place. */
-  edit(slot: Slot, destination: Destination): Slot {
-    const edited = { ...slot, destination };
+  /** Gives a destination another weight, other thresholds or another method, in its place. @returns as {@link add} */
+  edit(slot: Slot, destination: Destination): { slot: Slot; takeBack: () => void } {
+    const edited = { ...slot, destination, lastWeight: destination.weight || slot.lastWeight };
     this.#write(edited, true);
-    return edited;
+    const restore = this.#overloads.thresholdsChanged(slot.index, slot.destination, destination);
+    const takeBack = () => {
+      this.#write(slot, true);
+      restore();
+    };
+    return { slot: edited, takeBack };
   }
 
   /** Active and inactive ones. */

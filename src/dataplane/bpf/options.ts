@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be set about the BPF data plane, with the defaults of a node.
+import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
 import type { TimeoutChanges, Timeouts } from '../../model/timeouts.ts';
 import type { enums } from './layouts.ts';
 
@@ -7,7 +8,10 @@ import type { enums } from './layouts.ts';
 export interface TableSizes {
   readonly services: number;
   readonly destinations: number;
-  /** Words of schedulers' tables: a table of rr takes one a destination, of sh and dh 256. */
+  /**
+   * Places of schedulers' tables: one a destination, of sh and dh 256, of mh 4093, of wrr one for each choice of a cycle (the sum
+   * of the weights, divided by what divides them all).
+   */
   readonly places: number;
   readonly connections: number;
   /** Of the connections, those that only one side has spoken on; a power of two. */
@@ -25,6 +29,8 @@ export interface BpfOptions {
   readonly connReuseMode: number;
   /** The sysctl secure_tcp, in force or not: a client alone does not make its connections ESTABLISHED. */
   readonly secureTcp?: boolean;
+  /** Of which stable kernels the arithmetic of loads and thresholds is; 'recent' if not given. */
+  readonly ipvsProfile?: VersionProfile;
   /** Whether the host's TCP sockets end with their destination, as its connected UDP sockets always do. */
   readonly expiresTcpSockets?: boolean;
   /** Whether packets to and from local pods go past the host's stack (bpf/lib/local.h). */

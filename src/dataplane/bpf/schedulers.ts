@@ -1,59 +1,134 @@
 // SPDX-License-Identifier: Apache-2.0
-// What kernel IPVS builds at configuration time: each scheduler's table, and its state across changes of the list.
+// What kernel IPVS does at configuration time: each scheduler's table, and its state across changes of the list.
 import type { SchedulerName } from '../../model/scheduler.ts';
+import { destinationHashTable } from '../../model/schedulers/dh.ts';
+import { type MaglevMember, maglevTable } from '../../model/schedulers/mh.ts';
+import { sourceHashTable } from '../../model/schedulers/sh.ts';
+import type { Destination } from '../../model/virtual-service.ts';
+import type { Slot } from './destination-table.ts';
+import { buildWrrTable, wrrStateAfterBind, wrrStateAfterChange } from './wrr-table.ts';
 
-/** A destination as a table needs it: its index in the map `destinations`, and its weight. */
-export interface TableMember {
-  readonly index: number;
-  readonly weight: number;
-}
-
-/** Places of sh's and dh's tables (IP_VS_SH_TAB_BITS, IP_VS_DH_TAB_BITS: 8). */
-const hashPlaces = 256;
-
-const builders: Partial<Record<SchedulerName, (list: readonly TableMember[]) => number[]>> = {
-  rr: (list) => list.map((member) => member.index),
-  sh: sourceHashTable,
-  dh: (list) => (list.length === 0 ? [] : fill((place) => list[place % list.length]?.index ?? 0)),
+/** A destination as a table needs it. */
+export type TableMember = Pick<Slot, 'index' | 'lastWeight'> & {
+  readonly destination: Pick<Destination, 'address' | 'port' | 'weight'>;
 };
 
-/** The table over a list in the kernel's order, newest first; empty where there is no destination. */
-export function buildTable(scheduler: SchedulerName, list: readonly TableMember[]): readonly number[] {
-  return builders[scheduler]?.(list) ?? [];
+/** Newest first, as kernel IPVS's list. */
+export type TableList = readonly TableMember[];
+
+/** Places of a table as 64-bit words, each as its lower and its upper half. */
+export type TableWords = Uint32Array;
+
+interface TableRules {
+  readonly build: (list: TableList) => TableWords;
+  /** An edited destination is a change of the list to the scheduler, too. */
+  readonly watchesEdits: boolean;
+  /** The state of a scheduler that gets a list; 0 if not given. */
+  readonly bind?: (list: TableList) => bigint;
+  /** The state when the list has changed; as before if not given. */
+  readonly change?: (state: bigint, before: TableList, after: TableList) => bigint;
 }
 
-/** Whether a destination's new weight changes the table (sh gives places by weight; the others look when they choose). */
-export function dependsOnWeights(scheduler: SchedulerName): boolean {
-  return scheduler === 'sh';
+const listRules: TableRules = {
+  build: (list) => wordsOf(list.map(({ index }) => index)),
+  watchesEdits: false,
+};
+
+const rules: Partial<Record<SchedulerName, TableRules>> = {
+  rr: { ...listRules, change: (state, before, after) => BigInt(moveCursor(Number(state), before, after)) },
+  wrr: {
+    build: buildWrrTable,
+    watchesEdits: true,
+    bind: wrrStateAfterBind,
+    change: (state, _, after) => wrrStateAfterChange(state, after),
+  },
+  lc: listRules,
+  wlc: listRules,
+  sh: {
+    build: (list) => indexesAt(list, sourceHashTable(list.map(({ destination }) => destination))),
+    watchesEdits: true,
+  },
+  dh: { build: (list) => indexesAt(list, destinationHashTable(list.length)), watchesEdits: false },
+  sed: listRules,
+  nq: listRules,
+  mh: {
+    build: (list) => indexesAt(list, maglevTable(list.map(maglevMember))),
+    watchesEdits: true,
+  },
+  fo: listRules,
+  ovf: listRules,
+  twos: listRules,
+};
+
+/** Whether the programs have the scheduler. */
+export function isKnownScheduler(name: SchedulerName): boolean {
+  return rules[name] !== undefined;
 }
 
-/** ip_vs_sh.c: as many places in a row as the weight, at least one, round and round until all are given. */
-function sourceHashTable(list: readonly TableMember[]): number[] {
-  if (list.length === 0) return [];
-  let member = -1;
-  let left = 0;
-  return fill(() => {
-    if (left === 0) {
-      member = (member + 1) % list.length;
-      left = Math.max(list[member]?.weight ?? 1, 1);
-    }
-    left--;
-    return list[member]?.index ?? 0;
-  });
+/** The schedulers that the programs have. */
+export const knownSchedulers = Object.keys(rules) as readonly SchedulerName[];
+
+/** The table behind the state. */
+export function buildTable(scheduler: SchedulerName, list: TableList): TableWords {
+  return rulesOf(scheduler).build(list);
 }
 
-function fill(indexFor: (place: number) => number): number[] {
-  return Array.from({ length: hashPlaces }, (_, place) => indexFor(place));
+/** Whether an edited destination changes the table or the state; the others look at it when they choose. */
+export function watchesEdits(scheduler: SchedulerName): boolean {
+  return rulesOf(scheduler).watchesEdits;
+}
+
+/** Whether the table holds the destinations of the list and nothing that is made from their weights. */
+export function isPlainList(scheduler: SchedulerName): boolean {
+  return rulesOf(scheduler).build === listRules.build;
+}
+
+export function stateAfterBind(scheduler: SchedulerName, list: TableList): bigint {
+  return rulesOf(scheduler).bind?.(list) ?? 0n;
+}
+
+export function stateAfterChange(
+  scheduler: SchedulerName,
+  state: bigint,
+  before: TableList,
+  after: TableList,
+): bigint {
+  return rulesOf(scheduler).change?.(state, before, after) ?? state;
+}
+
+function rulesOf(scheduler: SchedulerName): TableRules {
+  const found = rules[scheduler];
+  if (!found) throw new TypeError(`Expected a scheduler that the programs have but received ${scheduler}`);
+  return found;
+}
+
+function maglevMember({ destination: { address, port }, lastWeight }: TableMember): MaglevMember {
+  return { address, port, lastWeight };
+}
+
+/** @param places of the list */
+function indexesAt(list: TableList, places: readonly number[]): TableWords {
+  return wordsOf(places.map((place) => list[place]?.index ?? 0));
+}
+
+function wordsOf(indexes: readonly number[]): TableWords {
+  const words = new Uint32Array(2 * indexes.length);
+  for (const [place, index] of indexes.entries()) words[2 * place] = index;
+  return words;
 }
 
 /**
  * rr's state, the place after the last choice, when the list changes: it goes with the destination chosen last, and if that is
  * gone with its predecessor, in the end with the head (ip_vs_rr.c: ip_vs_rr_del_dest).
- * @param before, after the lists in the kernel's order, as indexes
  */
-export function moveCursor(next: number, before: readonly number[], after: readonly number[]): number {
+export function moveCursor(
+  next: number,
+  before: readonly Pick<Slot, 'index'>[],
+  after: readonly Pick<Slot, 'index'>[],
+): number {
   for (let place = Math.min(next, before.length) - 1; place >= 0; place--) {
-    const found = after.indexOf(before[place] ?? -1);
+    const last = before[place]?.index;
+    const found = after.findIndex(({ index }) => index === last);
     if (found !== -1) return found + 1;
   }
   return 0;

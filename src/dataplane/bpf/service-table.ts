@@ -13,7 +13,14 @@ import { decodeService, encodeService, encodeServiceKey, type ServiceTable } fro
 import type { Slot } from './destination-table.ts';
 import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
-import { buildTable, moveCursor } from './schedulers.ts';
+import {
+  buildTable,
+  isPlainList,
+  stateAfterBind,
+  stateAfterChange,
+  type TableList,
+  type TableWords,
+} from './schedulers.ts';
 import { ServiceStatistics } from './statistics.ts';
 
 /** A virtual service as this process knows it. */
@@ -22,10 +29,16 @@ export interface ServiceEntry {
   readonly id: number;
   /** Newest first, as the kernel's list. */
   slots: readonly Slot[];
-  /** Where its table is; undefined until it is first written. */
-  table: { readonly start: number; readonly members: readonly number[]; readonly size: number } | undefined;
-  /** Scheduler that the table in the map was built for; another one begins anew. */
-  builtFor: VirtualServiceDefinition['scheduler'] | undefined;
+  /** Where its table is, and the list it was made from; undefined until it is first written. */
+  table: { readonly start: number; readonly size: number; readonly list: TableList } | undefined;
+  /** What its scheduler has been told since then: it takes one after the other, as the kernel's does. */
+  events: readonly SchedulerEvent[];
+}
+
+/** It was given to the service with this list, or the list has become this. */
+export interface SchedulerEvent {
+  readonly kind: 'bound' | 'changed';
+  readonly list: TableList;
 }
 
 export class ServiceTableMap {
@@ -68,13 +81,12 @@ export class ServiceTableMap {
     for (const [key, value] of this.#services.entries()) {
       const { id, table, tableSize, ...definition } = decodeService(key, value);
       const slots = slotsOf.get(id) ?? [];
-      const members = slots.map((slot) => slot.index);
       this.#entries.set(virtualServiceId(definition), {
         definition,
         id,
         slots,
-        table: { start: table, members, size: tableSize },
-        builtFor: definition.scheduler,
+        table: { start: table, size: tableSize, list: slots },
+        events: [],
       });
       this.#answer(definition);
       this.#nextId = Math.max(this.#nextId, id + 1);
@@ -97,7 +109,7 @@ export class ServiceTableMap {
       id: this.#nextId++,
       slots: [],
       table: undefined,
-      builtFor: undefined,
+      events: [{ kind: 'bound', list: [] }],
     };
     this.#statistics.add(entry.id);
     this.#entries.set(virtualServiceId(definition), entry);
@@ -122,40 +134,53 @@ export class ServiceTableMap {
 
   /** Writes a service so that packets see either all that was or all that is: a new table first, the entry that points to it last. */
   write(entry: ServiceEntry): void {
-    const { definition, table: old } = entry;
-    const members = entry.slots.map((slot) => slot.index);
-    const table = buildTable(
-      definition.scheduler,
-      entry.slots.map(({ index, destination }) => ({ index, weight: destination.weight })),
-    );
-    const words = new Uint32Array(1 + table.length);
-    words[0] = this.#state(entry, members);
-    words.set(table, 1);
-    const start = this.#allocator.take(words.length);
+    if (entry.events.length > 0) this.#writeTable(entry, buildTable(entry.definition.scheduler, entry.slots));
+    else if (entry.table) this.#writeEntry(entry, entry.table);
+  }
+
+  /** An earlier process may have ended between writing a destination and the table that holds it. */
+  refresh(entry: ServiceEntry): void {
+    const { scheduler } = entry.definition;
+    const { table: old, slots } = entry;
+    if (!old || (isPlainList(scheduler) && old.size === slots.length)) return;
+    const table = buildTable(scheduler, slots);
+    if (old.size !== table.length / 2) entry.events = [{ kind: 'changed', list: slots }];
+    this.#writeTable(entry, table);
+  }
+
+  #writeTable(entry: ServiceEntry, table: TableWords): void {
+    const state = this.#state(entry);
+    const old = entry.table;
+    const size = table.length / 2;
+    const start = this.#allocator.take(1 + size);
     if (start === undefined) {
       throw new OperationError(
         'ENOSPC',
-        `The map places is full: no room for the table of ${virtualServiceId(definition)}`,
+        `The map places is full: no room for the table of ${virtualServiceId(entry.definition)}`,
       );
     }
-    const indexes = Uint32Array.from(words, (_, i) => start + i);
-    this.#places.updateBatch(new Uint8Array(indexes.buffer), new Uint8Array(words.buffer), words.length);
-    this.#writeEntry(
-      definition,
-      { id: entry.id, table: start, tableSize: table.length },
-      start,
-      words.length,
-    );
-    entry.table = { start, members, size: table.length };
-    entry.builtFor = definition.scheduler;
+    const words = new Uint32Array(2 + table.length);
+    words[0] = Number(state & 0xffff_ffffn);
+    words[1] = Number(state >> 32n);
+    words.set(table, 2);
+    const indexes = Uint32Array.from({ length: 1 + size }, (_, i) => start + i);
+    this.#places.updateBatch(new Uint8Array(indexes.buffer), new Uint8Array(words.buffer), indexes.length);
+    try {
+      this.#writeEntry(entry, { start, size });
+    } catch (error) {
+      this.#allocator.retire(start, 1 + size);
+      throw error;
+    }
+    entry.table = { start, size, list: entry.slots };
+    entry.events = [];
     if (old) this.#allocator.retire(old.start, 1 + old.size);
   }
 
-  #writeEntry(definition: VirtualServiceDefinition, where: ServiceTable, start: number, words: number): void {
+  #writeEntry({ definition, id }: ServiceEntry, where: { start: number; size: number }): void {
+    const table: ServiceTable = { id, table: where.start, tableSize: where.size };
     try {
-      this.#services.update(encodeServiceKey(definition), encodeService(definition, where));
+      this.#services.update(encodeServiceKey(definition), encodeService(definition, table));
     } catch (error) {
-      this.#allocator.retire(start, words);
       throw error instanceof BpvsError && error.code === 'E2BIG'
         ? new OperationError(
             'ENOSPC',
@@ -166,10 +191,21 @@ export class ServiceTableMap {
     }
   }
 
-  /** The scheduler's state word for the new table. */
-  #state({ definition, table, builtFor }: ServiceEntry, members: readonly number[]): number {
-    if (definition.scheduler !== 'rr' || builtFor !== 'rr' || !table) return 0;
-    const value = this.#places.lookup(new Uint8Array(Uint32Array.of(table.start).buffer));
-    return moveCursor(value?.readUInt32LE() ?? 0, table.members, members);
+  /** The scheduler's state for the new table: what packets made of it, then what it has been told. */
+  #state({ definition: { scheduler }, table, events }: ServiceEntry): bigint {
+    let list = table?.list ?? [];
+    let state = table && events[0]?.kind !== 'bound' ? this.#readState(table.start) : 0n;
+    for (const event of events) {
+      state =
+        event.kind === 'bound'
+          ? stateAfterBind(scheduler, event.list)
+          : stateAfterChange(scheduler, state, list, event.list);
+      list = event.list;
+    }
+    return state;
+  }
+
+  #readState(start: number): bigint {
+    return this.#places.lookup(new Uint8Array(Uint32Array.of(start).buffer))?.readBigUInt64LE() ?? 0n;
   }
 }

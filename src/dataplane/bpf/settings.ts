@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The map `settings`: what of the options programs read at every packet.
+import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
 import type { Timeouts } from '../../model/timeouts.ts';
 import { onlyKey } from './bpf-maps.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
@@ -7,6 +8,11 @@ import type { Settings } from './codec.ts';
 import { enums, layouts } from './layouts.ts';
 import { type BpfOptions, defaultTimeouts, type EntryState, secondsByState } from './options.ts';
 import { decode, encode } from './struct.ts';
+
+const profileNumbers: Readonly<Record<VersionProfile, number>> = {
+  recent: enums.ipvs_profile.IPVS_PROFILE_RECENT,
+  classic: enums.ipvs_profile.IPVS_PROFILE_CLASSIC,
+};
 
 /** Timeouts that are not asked for stay as they were in adopted maps: somebody may have set them (`ipvsadm --set`). */
 export function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
@@ -32,6 +38,7 @@ export function writeSettings(programs: BpfPrograms, options: BpfOptions): void 
       expire_nodest_conn: options.expireNodestConn ? 1 : 0,
       conn_reuse_mode: options.connReuseMode,
       secure_tcp: options.secureTcp ? 1 : 0,
+      ipvs_profile: profileNumbers[options.ipvsProfile ?? 'recent'],
     }),
   );
 }

@@ -15,6 +15,7 @@ import {
   virtualServiceId,
 } from '../../model/virtual-service.ts';
 import type { DataPlane, OperationFailure, VirtualServiceStatus } from '../data-plane.ts';
+import { checkDestination, checkServes } from '../refusals.ts';
 
 interface Entry {
   definition: VirtualServiceDefinition;
@@ -114,28 +115,38 @@ export class MemoryDataPlane implements DataPlane {
         this.#entries.set(id, { definition: operation.service, destinations: new Map() });
         return;
       case 'edit-service':
-        this.#entry(operation.service, 'No such service').definition = operation.service;
+        this.#editService(operation.service);
         return;
       case 'delete-service':
         this.#entry(operation.service, 'No such service');
         this.#entries.delete(id);
         return;
       case 'add-destination': {
-        const { destinations } = this.#entry(operation.service, 'Service not defined');
+        const { definition, destinations } = this.#entry(operation.service, 'Service not defined');
+        checkDestination(operation.destination);
         const destination = destinationId(operation.destination);
         if (destinations.has(destination)) {
           throw new OperationError('EEXIST', `Destination already exists: ${id} ${destination}`);
         }
+        checkServes(definition.scheduler, destinations.size + 1, definition);
         destinations.set(destination, operation.destination);
         return;
       }
       case 'edit-destination':
+        this.#entry(operation.service, 'Service not defined');
+        checkDestination(operation.destination);
         this.#destinations(operation).set(destinationId(operation.destination), operation.destination);
         return;
       case 'delete-destination':
         this.#destinations(operation).delete(destinationId(operation.destination));
         return;
     }
+  }
+
+  #editService(definition: VirtualServiceDefinition): void {
+    const entry = this.#entry(definition, 'No such service');
+    checkServes(definition.scheduler, entry.destinations.size, definition);
+    entry.definition = definition;
   }
 
   #entry(key: VirtualServiceKey, message: string): Entry {

@@ -43,7 +43,12 @@ for (const command of [[], ['run'], ['explain'], ['status'], ['cleanup']]) {
 for (const [words, expected] of [
   [['fly'], /unknown command 'fly'/],
   [['run'], /required option '--manifests <dir>'/],
-  [['run', '--manifests', '/tmp', '--scheduler', 'wlc'], /Allowed choices are rr, sh, dh/],
+  [['run', '--manifests', '/tmp', '--scheduler', 'wlcc'], /Allowed choices are rr, wrr, lc, /],
+  [
+    ['run', '--manifests', '/tmp', '--scheduler-flags', 'sh-port'],
+    /^bpvs: Expected flags of rr for .* sh-port/,
+  ],
+  [['run', '--manifests', '/tmp', '--ipvs-profile', 'old'], /Allowed choices are classic, recent/],
   [['run', '--manifests', '/tmp', '--max-connections', '1023'], /whole number from 1024 to 8388608/],
   [['run', '--manifests', '/tmp', '--max-connections', '8388609'], /whole number from 1024 to 8388608/],
   [['run', '--manifests', '/tmp', '--udp-timeout', '1.5'], /whole number from 1/],
