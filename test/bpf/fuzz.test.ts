@@ -235,7 +235,8 @@ class Fuzz implements Disposable {
     }
     if (!wire && this.#isEchoReply(frame, packet)) return;
     assert.ok(wire, 'a packet that is not whole is left alone');
-    if (this.#endsHere(frame, wire, hook)) {
+    // What was known may have ended since: then the answer is no packet of its connection.
+    if (this.#endsHere(frame, wire, hook) && (!this.#known(wire, hook) || !readWire(packet))) {
       assert.equal(verdict, 'redirect');
       this.#checkReject(frame, wire, packet);
     } else if (isForUs && target.destinations.length === 0 && !this.#known(wire, hook)) {
@@ -255,7 +256,6 @@ class Fuzz implements Disposable {
       hopLimitOf(frame) <= 1 &&
       frame.readUIntBE(0, 6) === 0 &&
       mayBegin(wire) &&
-      !this.#known(wire, hook) &&
       !this.#targetOf(wire) &&
       this.#virtuals.has(wire.destination)
     );
