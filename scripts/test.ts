@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { leftovers, markRun } from './leftovers.ts';
 
 const usage = `usage: npm test [-- [--repeat N] LEVEL... | FILE...]
-LEVEL is a folder of test/ (unit, bpf, netns), "checks" (types, lint, generated files) or "oracle"; all of them if none is given.
+LEVEL is a folder of test/ (unit, bpf, netns, cluster), "checks" (types, lint, generated files) or "oracle"; all of them if none is given.
 `;
 
 /** Of one test; a file that says nothing for longer, as it does where something keeps its process alive, is killed. */
@@ -64,7 +64,7 @@ async function leftSince(before: ReadonlySet<string>): Promise<readonly string[]
 
 /** The test files of each folder of test/, in the order in which they are run: what fails first explains the rest. */
 function byLevel(): Map<string, string[]> {
-  const order = ['unit', 'bpf', 'scenario', 'netns'];
+  const order = ['unit', 'bpf', 'scenario', 'netns', 'cluster'];
   const files = globSync('test/*/**/*.test.ts').sort();
   const grouped = Map.groupBy(files, (file) => file.split('/')[1] ?? '');
   return new Map([...grouped].sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)));

@@ -103,3 +103,13 @@ export interface ClusterObjects {
   readonly slices: readonly EndpointSliceObject[];
   readonly nodes: readonly NodeObject[];
 }
+
+/**
+ * What has become different: by "namespace/name" (of nodes by name alone) the objects that are new or changed, and undefined
+ * for those that are gone.
+ */
+export interface ClusterChange {
+  readonly services: ReadonlyMap<string, ServiceObject | undefined>;
+  readonly slices: ReadonlyMap<string, EndpointSliceObject | undefined>;
+  readonly nodes: ReadonlyMap<string, NodeObject | undefined>;
+}

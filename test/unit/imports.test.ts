@@ -17,6 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   dataplane: ['model', 'native', 'errors.ts'],
   native: ['errors.ts'],
   kube: ['model'],
+  api: ['model', 'kube', 'errors.ts'],
   config: ['model', 'errors.ts'],
   server: ['model'],
   metrics: ['model'],
