@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // bpvs explain: where a client's packet would go, and why.
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Explanation } from '../../dataplane/bpf/explain.ts';
+import type { Explanation, Load } from '../../dataplane/bpf/explain.ts';
 import { InputError } from '../../errors.ts';
 import { addressFamily, formatAddressPort, parseAddress, parseAddressPort } from '../../model/address.ts';
 import type { SocketAddress } from '../../model/connection.ts';
+import type { SchedulerName } from '../../model/scheduler.ts';
+import { schedulerRules } from '../../model/schedulers/rules.ts';
 import { type AddressServiceKey, isProtocol } from '../../model/virtual-service.ts';
 import { type CommandOutput, pinDirectoryOption } from './common.ts';
 
@@ -68,7 +70,7 @@ export function formatExplanation(
   key: AddressServiceKey,
   explanation: Explanation,
 ): string {
-  const { service, destination, isKnownConnection } = explanation;
+  const { service, destination, isKnownConnection, load } = explanation;
   const rows: (readonly [string, string])[] = [
     ['client', formatAddressPort(client.address, client.port)],
     [
@@ -78,6 +80,7 @@ export function formatExplanation(
   ];
   if (isKnownConnection) rows.push(['connection', 'known: it keeps its real server']);
   else if (service) rows.push(['scheduler', describeScheduler(explanation)]);
+  if (load && service && !byPlace[service.scheduler]) rows.push(['load', describeLoad(load)]);
   rows.push([
     'result',
     destination
@@ -88,11 +91,25 @@ export function formatExplanation(
   return rows.map(([name, value]) => `${name.padEnd(11)}${value}\n`).join('');
 }
 
+/** Schedulers in whose table a place says more than the rule. */
+const byPlace: Partial<Record<SchedulerName, string>> = {
+  rr: 'the next in turn is',
+  dh: 'the hash leads to',
+  sh: 'the hash leads to',
+  mh: 'the hash leads to',
+};
+
 function describeScheduler({ service, place, tableSize }: Explanation): string {
-  const name = service?.scheduler ?? '';
-  if (place === undefined) return name;
-  const what = name === 'rr' ? 'the next in turn is' : 'the hash leads to';
-  return `${name}: ${what} place ${place} of 0..${tableSize - 1}`;
+  const name = service?.scheduler;
+  if (name === undefined || place === undefined) return name ?? '';
+  const what = byPlace[name];
+  return what === undefined
+    ? `${name}: ${schedulerRules[name]}`
+    : `${name}: ${what} place ${place} of 0..${tableSize - 1}`;
+}
+
+function describeLoad({ activeConnections, inactiveConnections }: Load): string {
+  return `${activeConnections} active and ${inactiveConnections} inactive connections there`;
 }
 
 function parseClient(text: string): SocketAddress {

@@ -19,6 +19,11 @@ import { layouts } from './layouts.ts';
 import { contextWith, controlBuffer, programPin } from './program-pins.ts';
 import { decode } from './struct.ts';
 
+export interface Load {
+  readonly activeConnections: number;
+  readonly inactiveConnections: number;
+}
+
 export interface Explanation {
   /** The name of an enum reason: "translated", "rejected_no_destination", ... */
   readonly reason: string;
@@ -28,6 +33,8 @@ export interface Explanation {
   readonly service: VirtualServiceDefinition | undefined;
   /** Where the packet would go, undefined where it goes nowhere. */
   readonly destination: Destination | undefined;
+  /** The connections that it has, where a scheduler chose it. */
+  readonly load: Load | undefined;
   /** Where the scheduler found it in its table, from 0; undefined where no scheduler was asked. */
   readonly place: number | undefined;
   /** Places of that table. */
@@ -62,6 +69,7 @@ export function explainPacket(
     isKnownConnection: answer.connection > 0,
     service: found && { ...service, ...termsOf(found) },
     destination: answer.destination > 0 ? destinationAt(maps, answer.destination - 1) : undefined,
+    load: answer.place > 0 && answer.destination > 0 ? loadAt(maps, answer.destination - 1) : undefined,
     place: answer.place > 0 ? answer.place - 1 : undefined,
     tableSize: found?.tableSize ?? 0,
   };
@@ -75,6 +83,14 @@ function termsOf(service: ServiceTerms): ServiceTerms {
 function destinationAt(maps: BpfMaps, index: number): Destination | undefined {
   const value = maps.get('destinations').lookup(new Uint8Array(Uint32Array.of(index).buffer));
   return value && decodeDestination(value, 0)?.destination;
+}
+
+function loadAt(maps: BpfMaps, index: number): Load | undefined {
+  const value = maps.get('destination_loads').lookup(new Uint8Array(Uint32Array.of(index).buffer));
+  const load = value && decode(layouts.destination_load, value);
+  return (
+    load && { activeConnections: load.active, inactiveConnections: Math.max(load.total - load.active, 0) }
+  );
 }
 
 /** Of each protocol a header that may open a connection: where it has more than ports, and what is there. */

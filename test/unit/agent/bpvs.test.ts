@@ -94,6 +94,7 @@ const nothing = {
   isKnownConnection: false,
   service: undefined,
   destination: undefined,
+  load: undefined,
   place: undefined,
   tableSize: 0,
 };
@@ -115,6 +116,20 @@ scheduler  sh: the hash leads to place 17 of 0..255
 result     goes to 10.244.1.2:8080 (masq, weight 3)
 `,
   );
+});
+
+test('an explanation of a scheduler that compares says its rule, and what the destination has', () => {
+  const text = formatExplanation(client, key, {
+    ...nothing,
+    reason: 'translated',
+    service: { ...key, scheduler: 'wlc', schedulerFlags: [], noDestination: 'reject' },
+    destination: { address: '10.244.1.2', port: 8080, weight: 3, forwarding: 'masq' },
+    load: { activeConnections: 2, inactiveConnections: 5 },
+    place: 1,
+    tableSize: 4,
+  });
+  assert.match(text, /^scheduler {2}wlc: the one with the least load for its weight; .*$/m);
+  assert.match(text, /^load {7}2 active and 5 inactive connections there$/m);
 });
 
 test('an explanation without a destination says why there is none', () => {
