@@ -7,6 +7,11 @@ struct abi {
 	struct service service;
 	struct destination destination;
 	struct destination_load destination_load;
+	struct cache cache;
+	struct cached_address_key cached_address_key;
+	struct cached_address cached_address;
+	struct cached_destination_key cached_destination_key;
+	struct cached_destination cached_destination;
 	struct statistics statistics;
 	struct estimate estimate;
 	struct destination_estimate destination_estimate;

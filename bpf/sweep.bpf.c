@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What happens by itself, by a timer of the kernel that needs no daemon: expiry of connections, estimates of rates. */
+/* What happens by itself, by a timer of the kernel that needs no daemon: expiry of connections, estimates of rates,
+ * order in caches. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include "lib/clock.h"
 #include "lib/conn.h"
+#include "lib/housekeeping.h"
 #include "lib/orphans.h"
 #include "lib/stats.h"
 #include "lib/totals.h"
@@ -84,6 +86,16 @@ static __always_inline void estimate_some(struct shared *state)
 	state->estimate_turn = 0;
 }
 
+static __always_inline void keep_house_in_time(struct shared *state)
+{
+	__u64 now = now_ns();
+
+	if (now - state->kept_house < HOUSEKEEPING_NS)
+		return;
+	state->kept_house = now;
+	keep_house(now);
+}
+
 static int tick(void *map, int *key, struct sweeper *sweeper)
 {
 	__u32 zero = 0;
@@ -92,6 +104,7 @@ static int tick(void *map, int *key, struct sweeper *sweeper)
 	if (state) {
 		sweep_some(state, state->used_connections / TICKS_PER_ROUND + ENTRIES_AT_LEAST);
 		estimate_some(state);
+		keep_house_in_time(state);
 	}
 	bpf_timer_start(&sweeper->timer, TICK_NS, 0);
 	return 0;
@@ -146,6 +159,14 @@ int sweep(struct __sk_buff *skb)
 
 	if (state)
 		sweep_some(state, state->used_connections);
+	return 0;
+}
+
+/* Looks through the caches at once, for tests with a virtual clock. */
+SEC("tc")
+int keep_house_now(struct __sk_buff *skb)
+{
+	keep_house(now_ns());
 	return 0;
 }
 

@@ -104,6 +104,40 @@ struct destination_load {
 	__u32 total;
 };
 
+/* What lblc or lblcr has of one service, from when that got the scheduler until it gets another one. */
+struct cache {
+	__u64 bound;   /* when, as connection.expires */
+	__u32 entries; /* cached_addresses */
+	__u32 surplus; /* of them, how many may still go in this housekeeping */
+};
+
+struct cached_address_key {
+	__u64 cache; /* the number of its cache, which is never given twice */
+	struct address address;
+};
+
+/* Whom the connections to an address go to: with lblc one destination, with lblcr the newest one of a set. */
+struct cached_address {
+	__u64 last_use; /* as connection.expires */
+	__u64 set;      /* a number that is never given twice */
+	__u64 changed;  /* when the set last was */
+	__u32 destination;
+	__u32 is_changing; /* someone is at it: nobody else changes the set */
+};
+
+struct cached_destination_key {
+	__u64 set;
+	__u32 destination;
+	__u8 padding[4];
+};
+
+/* A destination of a set. */
+struct cached_destination {
+	struct cached_address_key address; /* whose set it is */
+	__u32 older;                       /* the next one of the set, or one that is not in it at the end */
+	__u8 padding[4];
+};
+
 struct statistics {
 	__u64 connections;
 	__u64 in_packets;
@@ -432,6 +466,8 @@ struct settings {
 	__u8 secure_tcp;   /* whether it is in force, values 2 and 3 */
 	__u8 ipvs_profile; /* enum ipvs_profile */
 	__u8 padding[4];
+	__u64 lblc_expiration; /* nanoseconds */
+	__u64 lblcr_expiration;
 };
 
 /* What programs share with one another: cursors of the pools, the budget of rejects, the sweep. */
@@ -444,6 +480,7 @@ struct shared {
 	__u32 reject_tokens;
 	__u64 reject_refilled; /* nanoseconds */
 	__u64 virtual_now;     /* the time, where has_virtual_clock */
+	__u64 kept_house;      /* when the caches were last looked through, as connection.expires */
 };
 
 /* What `explain` found out, in the words of skb->cb. */
@@ -465,6 +502,8 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line a look-up");
 _Static_assert(sizeof(struct hosted_address) == 20, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct fragmented_datagram) == 24, "a map's value has no hidden padding");
+_Static_assert(sizeof(struct cached_address_key) == 24, "a hash key has no hidden padding");
+_Static_assert(sizeof(struct cached_destination_key) == 16, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct socket_key) == 32, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct orphaned_socket) == 32, "the layout user space reads");
 _Static_assert(sizeof(struct xdp_device) == 16, "the layout user space writes");

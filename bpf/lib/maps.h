@@ -114,6 +114,36 @@ struct {
 } places SEC(".maps");
 
 /*
+ * Caches of lblc and lblcr, by number: the state of a service's table. Made and removed by the control plane, counted
+ * by programs. Not more than services.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct cache);
+} caches SEC(".maps");
+
+/* Written by programs. Full: new addresses are not remembered, their connections go to the least loaded destination. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct cached_address_key);
+	__type(value, struct cached_address);
+} cached_addresses SEC(".maps");
+
+/* The sets of lblcr. Written by programs. Full: sets do not grow, connections go to the least loaded all the same. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct cached_destination_key);
+	__type(value, struct cached_destination);
+} cached_destinations SEC(".maps");
+
+/*
  * The pool of connections, written by programs. Mappable only so that the entries begin at a cache line.
  * Full: the packet that wants a new one is dropped and counted.
  */

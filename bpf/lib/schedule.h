@@ -7,6 +7,8 @@
 #include "conn.h"
 #include "sched/dh.h"
 #include "sched/fo.h"
+#include "sched/lblc.h"
+#include "sched/lblcr.h"
 #include "sched/lc.h"
 #include "sched/mh.h"
 #include "sched/nq.h"
@@ -45,8 +47,8 @@ static __always_inline enum reason reason_without_destination(const struct servi
 							      : REASON_REJECTED_NO_DESTINATION;
 }
 
-/* Not static, so that the verifier checks it once. @return an index into destinations, or NO_CHOICE */
-__noinline __u32 schedule(const struct service *service, const struct packet *packet, struct choice *choice)
+/* Not static, so that the verifier checks it once. */
+__noinline __u32 schedule_by_table(const struct service *service, const struct packet *packet, struct choice *choice)
 {
 	if (!service || !packet || !choice)
 		return NO_CHOICE;
@@ -77,6 +79,20 @@ __noinline __u32 schedule(const struct service *service, const struct packet *pa
 		return schedule_twos(service, packet, choice);
 	default:
 		return NO_CHOICE;
+	}
+}
+
+/* lblc and lblcr are not reached through the others: their stacks would add up. @return an index into destinations, or
+ * NO_CHOICE */
+static __always_inline __u32 schedule(const struct service *service, const struct packet *packet, struct choice *choice)
+{
+	switch (service->scheduler) {
+	case SCHEDULER_LBLC:
+		return schedule_lblc(service, packet, choice);
+	case SCHEDULER_LBLCR:
+		return schedule_lblcr(service, packet, choice);
+	default:
+		return schedule_by_table(service, packet, choice);
 	}
 }
 

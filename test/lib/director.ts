@@ -2,6 +2,7 @@
 // A director as the recordings have it: configured by ipvsadm's command lines, fed with crafted packets.
 import { parseCommandLine } from '../../src/cli/grammar.ts';
 import { systemResolver } from '../../src/cli/names.ts';
+import { defaultCacheSeconds } from '../../src/dataplane/bpf/options.ts';
 import { isKnownScheduler } from '../../src/dataplane/bpf/schedulers.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
 import type { Connection } from '../../src/model/connection.ts';
@@ -18,6 +19,8 @@ const knownSysctls = [
   'conn_reuse_mode',
   'expire_quiescent_template',
   'secure_tcp',
+  'lblc_expiration',
+  'lblcr_expiration',
   // The kernel's connection tracking is not touched, whatever it says; see docs/decisions on reused ports.
   'conntrack',
 ];
@@ -44,6 +47,8 @@ export class Director {
       expireNodestConn: this.#sysctl.expire_nodest_conn === 1,
       connReuseMode: this.#sysctl.conn_reuse_mode ?? 1,
       secureTcp: (this.#sysctl.secure_tcp ?? 0) >= 2,
+      lblcExpirationSeconds: this.#sysctl.lblc_expiration ?? defaultCacheSeconds,
+      lblcrExpirationSeconds: this.#sysctl.lblcr_expiration ?? defaultCacheSeconds,
     });
     return this.#plane;
   }

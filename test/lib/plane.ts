@@ -189,7 +189,13 @@ function empty(programs: BpfPrograms): void {
   value.writeBigUInt64LE(value.readBigUInt64LE(offset) + 1_000_000_000_000_000n, offset);
   shared.update(onlyKey, value);
   programs.run('sweep');
-  for (const name of ['services', 'service_statistics'] as const) {
+  for (const name of [
+    'services',
+    'service_statistics',
+    'caches',
+    'cached_addresses',
+    'cached_destinations',
+  ] as const) {
     for (const key of [...maps.get(name).keys()]) maps.get(name).delete(key);
   }
   const byDestination = [

@@ -9,7 +9,7 @@ import {
   parseDevices,
   parseXdpDevices,
 } from '../../dataplane/bpf/devices.ts';
-import { defaultSizes, type TableSizes } from '../../dataplane/bpf/options.ts';
+import { defaultCacheSeconds, defaultSizes, type TableSizes } from '../../dataplane/bpf/options.ts';
 import { isUplink, parseUplinks } from '../../dataplane/bpf/uplinks.ts';
 import { InputError } from '../../errors.ts';
 import { type VersionProfile, versionProfiles } from '../../model/schedulers/scheduler.ts';
@@ -33,6 +33,8 @@ export interface NodeOptionValues {
   readonly secureTcp?: boolean;
   readonly expireSockets: 'udp' | 'all';
   readonly ipvsProfile: VersionProfile;
+  readonly lblcExpiration: number;
+  readonly lblcrExpiration: number;
 }
 
 /** What of the daemon's options these decide. */
@@ -101,6 +103,18 @@ export function addNodeOptions(command: Command): Command {
       )
         .choices(versionProfiles)
         .default('recent'),
+    )
+    .option(
+      '--lblc-expiration <seconds>',
+      'lblc forgets an address that was not used for so long (the sysctl lblc_expiration of IPVS)',
+      seconds,
+      defaultCacheSeconds,
+    )
+    .option(
+      '--lblcr-expiration <seconds>',
+      'the same of lblcr, and a set that has not changed for so long gets smaller (the sysctl lblcr_expiration)',
+      seconds,
+      defaultCacheSeconds,
     );
 }
 
@@ -135,6 +149,8 @@ export function nodeOptions(values: NodeOptionValues, timeouts: TimeoutChanges):
       connReuseMode: 1,
       secureTcp: values.secureTcp === true,
       ipvsProfile: values.ipvsProfile,
+      lblcExpirationSeconds: values.lblcExpiration,
+      lblcrExpirationSeconds: values.lblcrExpiration,
       expiresTcpSockets: values.expireSockets === 'all',
       redirectsLocally: values.localRedirect === true,
       hasVirtualClock: false,
@@ -147,7 +163,11 @@ function sizesFor(connections: number): TableSizes {
   return { ...defaultSizes, connections, halfOpen: 2 ** Math.max(0, Math.floor(Math.log2(connections / 4))) };
 }
 
-export function wholeNumber(text: string, lowest: number, highest: number): number {
+export function seconds(text: string): number {
+  return wholeNumber(text, 1, 0x7fff_ffff);
+}
+
+function wholeNumber(text: string, lowest: number, highest: number): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= lowest && value <= highest) return value;
   throw new InvalidArgumentError(`Expected a whole number from ${lowest} to ${highest}.`);

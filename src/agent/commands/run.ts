@@ -10,7 +10,7 @@ import { parseSchedulerFlag, type SchedulerFlag, type SchedulerName } from '../.
 import type { DaemonOptions } from '../daemon.ts';
 import { createLog } from '../log.ts';
 import type { CommandOutput } from './common.ts';
-import { addNodeOptions, type NodeOptionValues, nodeOptions, wholeNumber } from './node-options.ts';
+import { addNodeOptions, type NodeOptionValues, nodeOptions, seconds } from './node-options.ts';
 
 interface RunOptions extends NodeOptionValues {
   readonly manifests: string;
@@ -82,8 +82,4 @@ function readFlags(scheduler: SchedulerName, text: string): readonly SchedulerFl
       if (flag) return flag;
       throw new InputError(`Expected flags of ${scheduler} for --scheduler-flags but received ${name}`);
     });
-}
-
-function seconds(text: string): number {
-  return wholeNumber(text, 1, 0x7fff_ffff);
 }

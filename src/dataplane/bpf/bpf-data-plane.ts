@@ -22,6 +22,7 @@ import { BpfPrograms } from './bpf-programs.ts';
 import { DestinationTable, type Slot } from './destination-table.ts';
 import { HostedAddresses } from './hosted-addresses.ts';
 import type { BpfOptions } from './options.ts';
+import { SchedulerCaches } from './scheduler-caches.ts';
 import { isKnownScheduler, knownSchedulers, watchesEdits } from './schedulers.ts';
 import { type SchedulerEvent, type ServiceEntry, ServiceTableMap } from './service-table.ts';
 import { writeSettings } from './settings.ts';
@@ -56,7 +57,8 @@ export class BpfDataPlane implements DataPlane {
     const virtualFilter = new AddressFilter(programs.maps.get('virtual_addresses'));
     this.#hosted = new HostedAddresses(programs.maps.get('hosted_addresses'));
     this.uplinks = new Uplinks(programs.maps.get('uplinks'), virtualFilter);
-    this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, now);
+    const caches = new SchedulerCaches(programs.maps, () => this.#view.now());
+    this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, caches, now);
     const zeroStatistics = (index: number) => programs.run('zero_one', [index]);
     this.#profile = options.ipvsProfile ?? 'recent';
     this.#destinations = new DestinationTable(
@@ -64,6 +66,7 @@ export class BpfDataPlane implements DataPlane {
       virtualFilter,
       this.#profile,
       zeroStatistics,
+      caches,
       now,
     );
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);

@@ -7,6 +7,11 @@ import type { TableSizes } from './options.ts';
 import { pinExists } from './pin-directory.ts';
 import { decode } from './struct.ts';
 
+/**
+ * A cache needs an entry for each address that clients ask for: one, but for services of a firewall mark. So many are there beyond that.
+ */
+const spareCacheEntries = 65_536;
+
 /** Every map of bpf/lib/maps.h, with the number of its entries. */
 const entriesOf = {
   services: (sizes) => sizes.services,
@@ -17,6 +22,9 @@ const entriesOf = {
   destination_estimates: (sizes) => sizes.destinations,
   service_statistics: (sizes) => sizes.services + 1,
   places: (sizes) => sizes.places,
+  caches: (sizes) => sizes.services,
+  cached_addresses: (sizes) => sizes.services + spareCacheEntries,
+  cached_destinations: (sizes) => sizes.services + spareCacheEntries,
   connections: (sizes) => sizes.connections,
   addresses6: (sizes) => sizes.connections,
   cold_connections: (sizes) => sizes.connections,

@@ -14,6 +14,7 @@ import type { BpfMaps } from './bpf-maps.ts';
 import { decodeDestination, encodeDestination } from './codec.ts';
 import { layouts } from './layouts.ts';
 import { Overloads } from './overloads.ts';
+import type { SchedulerCaches } from './scheduler-caches.ts';
 import { decode } from './struct.ts';
 
 /** A destination's place in the maps. */
@@ -45,6 +46,7 @@ export class DestinationTable {
   readonly #destinationFilter: AddressFilter;
   /** Requests of connections go to these addresses, also of services that are gone. */
   readonly #virtualFilter: AddressFilter;
+  readonly #caches: SchedulerCaches;
   readonly #now: () => number;
   readonly #trash = new Map<string, Removed>();
   readonly #free: number[] = [];
@@ -63,6 +65,7 @@ export class DestinationTable {
     virtualFilter: AddressFilter,
     profile: VersionProfile,
     zeroStatistics: (index: number) => void,
+    caches: SchedulerCaches,
     now: () => number,
   ) {
     this.#overloads = new Overloads(maps, profile);
@@ -71,6 +74,7 @@ export class DestinationTable {
     this.#destinations = maps.get('destinations');
     this.#loads = maps.get('destination_loads');
     this.#zeroStatistics = zeroStatistics;
+    this.#caches = caches;
     this.#now = now;
     this.#reclaimedAtMs = now();
   }
@@ -179,12 +183,14 @@ export class DestinationTable {
     return this.#end++;
   }
 
-  /** Empties the trash of those that have waited long enough and that no connection refers to. */
+  /** Empties the trash of those that have waited long enough and that no connection and no scheduler's cache refers to. */
   #reclaim(): void {
     const now = this.#now();
     this.#reclaimedAtMs = now;
-    for (const [id, { slot, atMs }] of this.#trash) {
-      if (now - atMs < trashMs || this.connections(slot) !== 0) continue;
+    const old = [...this.#trash].filter(([, { atMs }]) => now - atMs >= trashMs);
+    const cached = old.length > 0 ? this.#caches.destinations() : new Set();
+    for (const [id, { slot }] of old) {
+      if (this.connections(slot) !== 0 || cached.has(slot.index)) continue;
       this.#trash.delete(id);
       this.#release(slot);
     }

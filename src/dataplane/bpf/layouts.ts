@@ -48,6 +48,47 @@ export const layouts = {
     size: 8,
     fields: { active: { offset: 0, size: 4, kind: 'number' }, total: { offset: 4, size: 4, kind: 'number' } },
   },
+  cache: {
+    size: 16,
+    fields: {
+      bound: { offset: 0, size: 8, kind: 'number' },
+      entries: { offset: 8, size: 4, kind: 'number' },
+      surplus: { offset: 12, size: 4, kind: 'number' },
+    },
+  },
+  cached_address_key: {
+    size: 24,
+    fields: {
+      cache: { offset: 0, size: 8, kind: 'number' },
+      address: { offset: 8, size: 16, kind: 'bytes' },
+    },
+  },
+  cached_address: {
+    size: 32,
+    fields: {
+      last_use: { offset: 0, size: 8, kind: 'number' },
+      set: { offset: 8, size: 8, kind: 'number' },
+      changed: { offset: 16, size: 8, kind: 'number' },
+      destination: { offset: 24, size: 4, kind: 'number' },
+      is_changing: { offset: 28, size: 4, kind: 'number' },
+    },
+  },
+  cached_destination_key: {
+    size: 16,
+    fields: {
+      set: { offset: 0, size: 8, kind: 'number' },
+      destination: { offset: 8, size: 4, kind: 'number' },
+      padding: { offset: 12, size: 4, kind: 'bytes' },
+    },
+  },
+  cached_destination: {
+    size: 32,
+    fields: {
+      address: { offset: 0, size: 24, kind: 'bytes' },
+      older: { offset: 24, size: 4, kind: 'number' },
+      padding: { offset: 28, size: 4, kind: 'bytes' },
+    },
+  },
   statistics: {
     size: 40,
     fields: {
@@ -181,7 +222,7 @@ export const layouts = {
     },
   },
   settings: {
-    size: 232,
+    size: 248,
     fields: {
       timeouts: { offset: 0, size: 208, kind: 'number', count: 26 },
       abi_version: { offset: 208, size: 8, kind: 'number' },
@@ -191,10 +232,12 @@ export const layouts = {
       secure_tcp: { offset: 226, size: 1, kind: 'number' },
       ipvs_profile: { offset: 227, size: 1, kind: 'number' },
       padding: { offset: 228, size: 4, kind: 'bytes' },
+      lblc_expiration: { offset: 232, size: 8, kind: 'number' },
+      lblcr_expiration: { offset: 240, size: 8, kind: 'number' },
     },
   },
   shared: {
-    size: 40,
+    size: 48,
     fields: {
       used_connections: { offset: 0, size: 4, kind: 'number' },
       used_destinations: { offset: 4, size: 4, kind: 'number' },
@@ -204,6 +247,7 @@ export const layouts = {
       reject_tokens: { offset: 20, size: 4, kind: 'number' },
       reject_refilled: { offset: 24, size: 8, kind: 'number' },
       virtual_now: { offset: 32, size: 8, kind: 'number' },
+      kept_house: { offset: 40, size: 8, kind: 'number' },
     },
   },
   explanation: {

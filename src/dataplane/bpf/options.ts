@@ -31,6 +31,9 @@ export interface BpfOptions {
   readonly secureTcp?: boolean;
   /** Of which stable kernels the arithmetic of loads and thresholds is; 'recent' if not given. */
   readonly ipvsProfile?: VersionProfile;
+  /** The sysctls of these names: after so long without use lblc forgets an address, and a set of lblcr gets smaller. 86400 if not given. */
+  readonly lblcExpirationSeconds?: number;
+  readonly lblcrExpirationSeconds?: number;
   /** Whether the host's TCP sockets end with their destination, as its connected UDP sockets always do. */
   readonly expiresTcpSockets?: boolean;
   /** Whether packets to and from local pods go past the host's stack (bpf/lib/local.h). */
@@ -51,6 +54,9 @@ export const defaultSizes: TableSizes = {
 };
 
 export const defaultTimeouts: Timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+
+/** lblc_expiration and lblcr_expiration of kernel IPVS. */
+export const defaultCacheSeconds = 86_400;
 
 type Entry<Name> = Name extends `STATE_${infer State}` ? State : never;
 

@@ -44,6 +44,8 @@ const rules: Partial<Record<SchedulerName, TableRules>> = {
   },
   lc: listRules,
   wlc: listRules,
+  lblc: listRules,
+  lblcr: listRules,
   sh: {
     build: (list) => indexesAt(list, sourceHashTable(list.map(({ destination }) => destination))),
     watchesEdits: true,
@@ -59,6 +61,11 @@ const rules: Partial<Record<SchedulerName, TableRules>> = {
   ovf: listRules,
   twos: listRules,
 };
+
+/** Whether its state is the number of a cache, which it gets when it is bound. */
+export function hasCache(scheduler: SchedulerName): boolean {
+  return scheduler === 'lblc' || scheduler === 'lblcr';
+}
 
 /** Whether the programs have the scheduler. */
 export function isKnownScheduler(name: SchedulerName): boolean {

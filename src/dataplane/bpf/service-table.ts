@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Virtual services in the maps: their entries, and their schedulers' tables.
 import { BpvsError, OperationError } from '../../errors.ts';
+import type { SchedulerName } from '../../model/scheduler.ts';
 import {
   type VirtualServiceDefinition,
   type VirtualServiceKey,
@@ -13,8 +14,10 @@ import { decodeService, encodeService, encodeServiceKey, type ServiceTable } fro
 import type { Slot } from './destination-table.ts';
 import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
+import type { SchedulerCaches } from './scheduler-caches.ts';
 import {
   buildTable,
+  hasCache,
   isPlainList,
   stateAfterBind,
   stateAfterChange,
@@ -31,6 +34,8 @@ export interface ServiceEntry {
   slots: readonly Slot[];
   /** Where its table is, and the list it was made from; undefined until it is first written. */
   table: { readonly start: number; readonly size: number; readonly list: TableList } | undefined;
+  /** The number of its scheduler's cache, if it has one. */
+  cache: bigint | undefined;
   /** What its scheduler has been told since then: it takes one after the other, as the kernel's does. */
   events: readonly SchedulerEvent[];
 }
@@ -48,14 +53,22 @@ export class ServiceTableMap {
   readonly #allocator: PlaceAllocator;
   readonly #filter: AddressFilter;
   readonly #hosted: HostedAddresses;
+  readonly #caches: SchedulerCaches;
   readonly #entries = new Map<string, ServiceEntry>();
   /** Ids are not given twice: destinations in the trash keep that of a service that is gone. */
   #nextId = 0;
 
   /** @param now milliseconds of a clock that never goes back */
-  constructor(maps: BpfMaps, filter: AddressFilter, hosted: HostedAddresses, now: () => number) {
+  constructor(
+    maps: BpfMaps,
+    filter: AddressFilter,
+    hosted: HostedAddresses,
+    caches: SchedulerCaches,
+    now: () => number,
+  ) {
     this.#filter = filter;
     this.#hosted = hosted;
+    this.#caches = caches;
     this.#services = maps.get('services');
     this.#statistics = new ServiceStatistics(maps);
     this.#places = maps.get('places');
@@ -86,6 +99,7 @@ export class ServiceTableMap {
         id,
         slots,
         table: { start: table, size: tableSize, list: slots },
+        cache: hasCache(definition.scheduler) ? this.#readState(table) : undefined,
         events: [],
       });
       this.#answer(definition);
@@ -94,6 +108,8 @@ export class ServiceTableMap {
     }
     this.#allocator.adopt(regions);
     this.#statistics.adopt(new Set(Array.from(this.#entries.values(), ({ id }) => id)));
+    const caches = [...this.entries()].flatMap(({ cache }) => cache ?? []);
+    this.#caches.dropOthers(new Set(caches));
   }
 
   /** A new service without destinations, known here only until it is written. */
@@ -109,6 +125,7 @@ export class ServiceTableMap {
       id: this.#nextId++,
       slots: [],
       table: undefined,
+      cache: undefined,
       events: [{ kind: 'bound', list: [] }],
     };
     this.#statistics.add(entry.id);
@@ -120,6 +137,7 @@ export class ServiceTableMap {
   delete(entry: ServiceEntry): void {
     this.#services.delete(encodeServiceKey(entry.definition));
     if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
+    if (entry.cache !== undefined) this.#caches.drop(entry.cache);
     this.#entries.delete(virtualServiceId(entry.definition));
     this.#statistics.delete(entry.id);
     this.#filter.removeService(entry.definition);
@@ -150,6 +168,20 @@ export class ServiceTableMap {
 
   #writeTable(entry: ServiceEntry, table: TableWords): void {
     const state = this.#state(entry);
+    const before = entry.cache;
+    const cache = hasCache(entry.definition.scheduler) ? state : undefined;
+    try {
+      this.#place(entry, state, table);
+    } catch (error) {
+      if (cache !== undefined && cache !== before) this.#caches.drop(cache);
+      throw error;
+    }
+    entry.cache = cache;
+    if (before !== undefined && before !== cache) this.#caches.drop(before);
+  }
+
+  /** Finds a place for the table, writes it there, and makes the entry point to it. */
+  #place(entry: ServiceEntry, state: bigint, table: TableWords): void {
     const old = entry.table;
     const size = table.length / 2;
     const start = this.#allocator.take(1 + size);
@@ -198,11 +230,15 @@ export class ServiceTableMap {
     for (const event of events) {
       state =
         event.kind === 'bound'
-          ? stateAfterBind(scheduler, event.list)
+          ? this.#stateAfterBind(scheduler, event.list)
           : stateAfterChange(scheduler, state, list, event.list);
       list = event.list;
     }
     return state;
+  }
+
+  #stateAfterBind(scheduler: SchedulerName, list: TableList): bigint {
+    return hasCache(scheduler) ? this.#caches.open() : stateAfterBind(scheduler, list);
   }
 
   #readState(start: number): bigint {

@@ -6,13 +6,23 @@ import { onlyKey } from './bpf-maps.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
 import type { Settings } from './codec.ts';
 import { enums, layouts } from './layouts.ts';
-import { type BpfOptions, defaultTimeouts, type EntryState, secondsByState } from './options.ts';
+import {
+  type BpfOptions,
+  defaultCacheSeconds,
+  defaultTimeouts,
+  type EntryState,
+  secondsByState,
+} from './options.ts';
 import { decode, encode } from './struct.ts';
 
 const profileNumbers: Readonly<Record<VersionProfile, number>> = {
   recent: enums.ipvs_profile.IPVS_PROFILE_RECENT,
   classic: enums.ipvs_profile.IPVS_PROFILE_CLASSIC,
 };
+
+function secondsNs(seconds: number): bigint {
+  return BigInt(seconds) * 1_000_000_000n;
+}
 
 /** Timeouts that are not asked for stay as they were in adopted maps: somebody may have set them (`ipvsadm --set`). */
 export function writeSettings(programs: BpfPrograms, options: BpfOptions): void {
@@ -28,7 +38,7 @@ export function writeSettings(programs: BpfPrograms, options: BpfOptions): void 
   const timeouts = Object.entries(enums.connection_state)
     .filter(([name]) => name !== 'STATE_COUNT' && name !== 'STATE_TCP_COUNT')
     .sort(([, a], [, b]) => a - b)
-    .map(([name]) => BigInt(seconds[name.replace('STATE_', '') as EntryState]) * 1_000_000_000n);
+    .map(([name]) => secondsNs(seconds[name.replace('STATE_', '') as EntryState]));
   map.update(
     onlyKey,
     encode(layouts.settings, {
@@ -39,6 +49,8 @@ export function writeSettings(programs: BpfPrograms, options: BpfOptions): void 
       conn_reuse_mode: options.connReuseMode,
       secure_tcp: options.secureTcp ? 1 : 0,
       ipvs_profile: profileNumbers[options.ipvsProfile ?? 'recent'],
+      lblc_expiration: secondsNs(options.lblcExpirationSeconds ?? defaultCacheSeconds),
+      lblcr_expiration: secondsNs(options.lblcrExpirationSeconds ?? defaultCacheSeconds),
     }),
   );
 }
