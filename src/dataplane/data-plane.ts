@@ -55,6 +55,8 @@ export interface OperationFailure {
 export interface DataPlane extends DataPlaneView {
   /** What {@link services} tells but for the numbers; cheap enough for every change in a large cluster. */
   configuration(): readonly VirtualService[];
+  /** The same for one of them; undefined: there is no such service. Its cost does not depend on the others. */
+  configurationOf(service: VirtualServiceKey): VirtualService | undefined;
   /** Active and inactive connections of a destination; 0 where there is none of that name. Cheap, for single ones. */
   connectionCount(service: VirtualServiceKey, destination: DestinationKey): number;
   /**

@@ -2,7 +2,12 @@
 // Keeps a data plane at what is desired: compares, applies, and tries again what failed.
 import type { DataPlane, OperationFailure } from '../dataplane/data-plane.ts';
 import type { Operation } from '../model/operation.ts';
-import { type VirtualService, virtualServiceId, virtualServiceKey } from '../model/virtual-service.ts';
+import {
+  type VirtualService,
+  type VirtualServiceKey,
+  virtualServiceId,
+  virtualServiceKey,
+} from '../model/virtual-service.ts';
 import { diff } from './diff.ts';
 import { type Draining, withDraining } from './draining.ts';
 
@@ -41,7 +46,8 @@ export class Reconciler implements Disposable {
   readonly #dataPlane: DataPlane;
   readonly #timing: Timing;
   readonly #report: (reconciliation: Reconciliation) => void;
-  #desired: readonly VirtualService[] | undefined;
+  #desired: Map<string, VirtualService> | undefined;
+  #hasFailed = false;
   #isComplete = true;
   /** While not all that is desired is known: what was desired at any time, and so was not only unknown when it ceased to be. */
   readonly #everDesired = new Set<string>();
@@ -73,10 +79,34 @@ export class Reconciler implements Disposable {
     if (isComplete) {
       this.#everDesired.clear();
       this.#everServed.clear();
-    } else this.#remember([...(this.#desired ?? []), ...desired]);
-    this.#desired = desired;
+    } else this.#remember([...(this.#desired?.values() ?? []), ...desired]);
+    this.#desired = new Map(desired.map((service) => [virtualServiceId(service), service]));
     this.#isComplete = isComplete;
     this.#retryMs = firstRetryMs;
+    this.#reconcile();
+  }
+
+  /**
+   * Makes what is desired different for these virtual services, at once. Nothing else is looked at, so that the cost is that of
+   * the change, unless something is to be tried again anyway. What is desired has to be known completely.
+   */
+  change(changed: readonly VirtualService[], gone: readonly VirtualServiceKey[]): void {
+    const desired = this.#desired;
+    if (!desired) return;
+    for (const service of changed) desired.set(virtualServiceId(service), service);
+    for (const service of gone) desired.delete(virtualServiceId(service));
+    this.#retryMs = firstRetryMs;
+    if (this.#hasFailed) {
+      this.#reconcile();
+      return;
+    }
+    const actual = [...changed, ...gone].flatMap((each) => this.#dataPlane.configurationOf(each) ?? []);
+    const touched = new Set([...changed, ...gone].map(virtualServiceId));
+    this.#make(changed, actual, (service) => touched.has(virtualServiceId(service)));
+  }
+
+  /** Compares everything, for what others may have changed. */
+  check(): void {
     this.#reconcile();
   }
 
@@ -92,25 +122,32 @@ export class Reconciler implements Disposable {
   }
 
   #reconcile(): void {
-    const desired = this.#desired;
-    if (!desired) return;
+    if (this.#desired) this.#make([...this.#desired.values()], this.#dataPlane.configuration(), () => true);
+  }
+
+  /** @param isTouched which virtual services these lists are about: all of them */
+  #make(
+    desired: readonly VirtualService[],
+    actual: readonly VirtualService[],
+    isTouched: (service: VirtualServiceKey) => boolean,
+  ): void {
     this.#cancelRetry();
     const start = this.#timing.now();
-    const actual = this.#dataPlane.configuration();
     const { services, draining } = this.#withDraining(desired, actual);
     const all = diff(services, actual);
     const operations = this.#isComplete ? all : all.filter((operation) => !this.#mayBeUnknown(operation));
     const failures = this.#dataPlane.apply(operations);
-    if (failures.length > 0) {
+    this.#hasFailed = failures.length > 0;
+    if (this.#hasFailed) {
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
       this.#retryMs = Math.min(2 * this.#retryMs, lastRetryMs);
     }
-    this.#keepLooking(draining);
+    this.#keepLooking([...this.#draining.filter(({ service }) => !isTouched(service)), ...draining]);
     this.#report({
-      services: desired.length,
+      services: this.#desired?.size ?? 0,
       operations: operations.length,
       withheld: all.length - operations.length,
-      draining: draining.length,
+      draining: this.#draining.length,
       failures,
       durationMs: this.#timing.now() - start,
     });
@@ -150,7 +187,7 @@ export class Reconciler implements Disposable {
     this.#keepLooking(this.#draining.filter((each) => !idle.includes(each)));
     if (operations.length === 0) return;
     this.#report({
-      services: this.#desired?.length ?? 0,
+      services: this.#desired?.size ?? 0,
       operations: operations.length,
       withheld: 0,
       draining: this.#draining.length,

@@ -104,10 +104,12 @@ export class BpfDataPlane implements DataPlane {
   }
 
   configuration(): readonly VirtualService[] {
-    return Array.from(this.#services.entries(), ({ definition, slots }) => ({
-      ...definition,
-      destinations: slots.map((slot) => slot.destination).reverse(),
-    }));
+    return Array.from(this.#services.entries(), configurationOf);
+  }
+
+  configurationOf(service: VirtualServiceKey): VirtualService | undefined {
+    const entry = this.#services.get(service);
+    return entry && configurationOf(entry);
   }
 
   connectionCount(service: VirtualServiceKey, destination: DestinationKey): number {
@@ -272,6 +274,10 @@ export class BpfDataPlane implements DataPlane {
     if (!slot) throw refusal('ENOENT', `No such destination ${destinationId(key)}`, entry.definition);
     return slot;
   }
+}
+
+function configurationOf({ definition, slots }: ServiceEntry): VirtualService {
+  return { ...definition, destinations: slots.map((slot) => slot.destination).reverse() };
 }
 
 /** Operations on one service that follow one another, for one write; a removal by itself, as it ends what others refer to. */

@@ -60,6 +60,11 @@ export class MemoryDataPlane implements DataPlane {
     }));
   }
 
+  configurationOf(service: VirtualServiceKey): VirtualService | undefined {
+    const entry = this.#entries.get(virtualServiceId(service));
+    return entry && { ...entry.definition, destinations: [...entry.destinations.values()] };
+  }
+
   connectionCount(service: VirtualServiceKey, destination: DestinationKey): number {
     const isPresent = this.#entries
       .get(virtualServiceId(service))

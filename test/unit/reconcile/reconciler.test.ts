@@ -147,3 +147,26 @@ test('what someone else changed in the data plane is put right', () => {
   reconciler.want([service(80)]);
   assert.deepEqual(ports(dataPlane), [80]);
 });
+
+test('a change is carried out without a look at anything else', () => {
+  const dataPlane = new MemoryDataPlane();
+  const { reconciler, reports } = setUp(dataPlane);
+  reconciler.want([service(80, '10.244.1.2'), service(81), service(82)]);
+  dataPlane.apply([{ do: 'delete-service', service: service(82) }]);
+  reconciler.change([service(80, '10.244.1.3'), service(83)], [service(81)]);
+  assert.deepEqual(ports(dataPlane).sort(), [80, 83]);
+  assert.deepEqual(reports.at(-1), { ...reports.at(-1), services: 3, operations: 4 });
+  reconciler.check();
+  assert.deepEqual(ports(dataPlane).sort(), [80, 82, 83]);
+});
+
+test('a change after a failure tries that again, too', () => {
+  const dataPlane = new MemoryDataPlane(1);
+  const { reconciler, isWaiting } = setUp(dataPlane);
+  reconciler.want([service(80), service(81)]);
+  assert.ok(isWaiting());
+  dataPlane.maxServices = 3;
+  reconciler.change([service(82)], []);
+  assert.deepEqual(ports(dataPlane).sort(), [80, 81, 82]);
+  assert.ok(!isWaiting());
+});
