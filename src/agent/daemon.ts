@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: manifests and the node's addresses in, virtual services in the data plane, programs at the devices.
 import { access } from 'node:fs/promises';
+import { type AgentSettings, nodePortCidrs } from '../config/agent-settings.ts';
 import { Attachments, checkCgroup, type DeviceHook } from '../dataplane/bpf/attachments.ts';
 import { BpfDataPlane } from '../dataplane/bpf/bpf-data-plane.ts';
 import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
@@ -14,7 +15,8 @@ import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, InputError, SystemError } from '../errors.ts';
 import { ManifestDirectory } from '../kube/manifest-directory.ts';
 import type { Address } from '../model/address.ts';
-import type { ClusterObjects } from '../model/cluster.ts';
+import type { Cidr } from '../model/cidr.ts';
+import type { ClusterObjects, NodeObject } from '../model/cluster.ts';
 import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
 import type { LinkRecord } from '../native/network-records.ts';
 import { missingForDestroying } from '../native/socket-diagnostics.ts';
@@ -41,7 +43,28 @@ export interface DaemonOptions {
   readonly xdp: XdpOptions;
   readonly scheduler: SchedulerName;
   readonly schedulerFlags?: readonly SchedulerFlag[] | undefined;
+  /** What of a kube-proxy's configuration decides about Services; its defaults if not given. */
+  readonly planning?: Pick<AgentSettings, 'nodePortAddresses' | 'allowsExternalIps'>;
+  readonly observer?: DaemonObserver;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
+}
+
+/** Whoever tells others how the daemon is. */
+export interface DaemonObserver {
+  /** Something is different, and will be planned and programmed. */
+  queued(): void;
+  /** What was planned is programmed; `isComplete`: all of it. */
+  synced(isComplete: boolean): void;
+  /** @param node undefined: there is no Node of this name */
+  planned(desired: DesiredState, node: NodeObject | undefined, nodePorts: NodePortRange): void;
+}
+
+/** Where node ports may answer. */
+export interface NodePortRange {
+  /** Empty: everywhere. */
+  readonly cidrs: readonly Cidr[];
+  /** All that the node's devices hold. */
+  readonly addresses: readonly Address[];
 }
 
 const retryMs = 1000;
@@ -191,16 +214,19 @@ export class Daemon implements AsyncDisposable {
 
   #plan(): void {
     if (!this.#objects) return;
-    const { node, scheduler, schedulerFlags } = this.#options;
-    const desired = plan(
-      this.#objects,
-      nodeView(
-        node,
-        this.#addresses,
-        this.#objects.nodes.find(({ name }) => name === node),
-      ),
-      { families: [4, 6], scheduler, schedulerFlags, schedulers: knownSchedulers, nodePortAddresses: [] },
-    );
+    const { node, scheduler, schedulerFlags, planning, observer } = this.#options;
+    const own = this.#objects.nodes.find(({ name }) => name === node);
+    const cidrs = nodePortCidrs(planning?.nodePortAddresses ?? [], own?.addresses ?? []);
+    observer?.queued();
+    const desired = plan(this.#objects, nodeView(node, this.#addresses, own), {
+      families: [4, 6],
+      scheduler,
+      schedulerFlags,
+      schedulers: knownSchedulers,
+      allowsExternalIps: planning?.allowsExternalIps,
+      nodePortAddresses: cidrs,
+    });
+    observer?.planned(desired, own, { cidrs, addresses: this.#addresses });
     this.#remark(desired);
     this.#reconciler.want(desired.services, this.#unread.length === 0);
   }
@@ -213,6 +239,7 @@ export class Daemon implements AsyncDisposable {
 
   #reconciled({ services, operations, withheld, draining, failures, durationMs }: Reconciliation): void {
     this.#services = services;
+    this.#options.observer?.synced(failures.length === 0);
     const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
     for (const problem of this.#failures.fresh(lines)) {
       this.#log('error', 'operation failed, it will be tried again', { problem });

@@ -5,6 +5,7 @@ import { InputError } from '../errors.ts';
 import { type Address, addressFamily, type Family } from '../model/address.ts';
 import type { Cidr } from '../model/cidr.ts';
 import { isSchedulerName, type SchedulerName, schedulerNames } from '../model/scheduler.ts';
+import type { TimeoutChanges } from '../model/timeouts.ts';
 import { parseSloppyAddress, parseSloppyCidr, splitHostPort } from './addresses.ts';
 import type { KubeProxyConfiguration, Mode } from './fields.ts';
 import { type DurationNs, milliseconds } from './go-duration.ts';
@@ -17,7 +18,8 @@ export interface AgentSettings {
   readonly mode: Mode;
   readonly api: ApiSettings;
   readonly scheduler: SchedulerName;
-  readonly timeouts: IdleTimeouts;
+  /** Undefined where kernel IPVS would keep what it has. */
+  readonly timeouts: TimeoutChanges;
   /** All desired state is compared with what is programmed at least this often; health allows twice as much without a sync. */
   readonly syncPeriodMs: number;
   /** From the end of one sync to the start of the next; 0: none. */
@@ -47,13 +49,6 @@ export interface ApiSettings {
   readonly kubeconfig: string | undefined;
   /** URL that counts instead of the file's. */
   readonly server: string | undefined;
-}
-
-/** Seconds, as `ipvsadm --set` has them; undefined leaves the default. */
-export interface IdleTimeouts {
-  readonly tcpSeconds: number | undefined;
-  readonly tcpFinSeconds: number | undefined;
-  readonly udpSeconds: number | undefined;
 }
 
 /** How a packet is known to come from a pod (of the node, or with cluster-cidr of the cluster). */
@@ -152,6 +147,27 @@ function nodePortAddress(text: string): readonly (Cidr | 'primary')[] {
   if (text === 'all') return cidrs(['0.0.0.0/0', '::/0']);
   if (text === 'localhost') return cidrs(['127.0.0.0/8', '::1/128']);
   return cidrs([text]);
+}
+
+/**
+ * For planning: the word `primary` as networks of one address each, `nodeIps` being the Node's own; loopback is none of them.
+ * Empty stands for all addresses of the node, of one family or both.
+ */
+export function nodePortCidrs(
+  list: AgentSettings['nodePortAddresses'],
+  nodeIps: readonly Address[],
+): readonly Cidr[] {
+  return list.flatMap((each) => {
+    if (each !== 'primary') return [each];
+    return nodeIps.filter(isNoLoopback).map((address): Cidr => {
+      const family = addressFamily(address);
+      return { family, address, length: family === 4 ? 32 : 128 };
+    });
+  });
+}
+
+function isNoLoopback(address: Address): boolean {
+  return address !== '::1' && !address.startsWith('127.');
 }
 
 function detectLocal(config: KubeProxyConfiguration): DetectLocal {

@@ -11,5 +11,17 @@ export function readNode(reader: FieldReader, metadata: Metadata, object: Fields
     const isAddress = entry.type === 'InternalIP' || entry.type === 'ExternalIP';
     return (isAddress ? reader.address(entry.address, `status.addresses[${i}].address`) : undefined) ?? [];
   });
-  return { name: metadata.name, labels: metadata.labels, addresses: [...new Set(addresses)] };
+  const spec = reader.fields(object.spec, 'spec');
+  const taints = reader.list(spec.taints, 'spec.taints').flatMap((value, i) => {
+    const path = `spec.taints[${i}]`;
+    return reader.text(reader.fields(value, path).key, `${path}.key`) ?? [];
+  });
+  const { deletionTimestamp } = reader.fields(object.metadata, 'metadata');
+  return {
+    name: metadata.name,
+    labels: metadata.labels,
+    addresses: [...new Set(addresses)],
+    taints,
+    isBeingDeleted: typeof deletionTimestamp === 'string',
+  };
 }

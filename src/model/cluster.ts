@@ -95,6 +95,10 @@ export interface NodeObject {
   readonly labels: Readonly<Record<string, string>>;
   /** status.addresses of types InternalIP and ExternalIP, in their order, each once. */
   readonly addresses: readonly Address[];
+  /** The keys of its taints. */
+  readonly taints: readonly string[];
+  /** It has a deletion timestamp. */
+  readonly isBeingDeleted: boolean;
 }
 
 /** All objects of a cluster that have a say; each namespace and name once per kind, in no particular order. */

@@ -16,6 +16,7 @@ import type { Lab } from './lab.ts';
 import { disown, own, type Removal } from './owned.ts';
 
 const bpvs = fileURLToPath(new URL('../../src/agent/bpvs.ts', import.meta.url));
+const bpvsadm = fileURLToPath(new URL('../../src/cli/bpvsadm.ts', import.meta.url));
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -76,9 +77,27 @@ export class NodeAgent implements AsyncDisposable, Traces {
   }
 
   /** Starts the daemon; resolves with its ready line. Rejects with its log if it ends before. */
-  async start(...options: readonly string[]): Promise<string> {
+  start(...options: readonly string[]): Promise<string> {
+    return this.#start(['run', '--node', this.node.name], options);
+  }
+
+  /** Starts the daemon as kube-proxy is started: by its flags alone. */
+  startAsProxy(...flags: readonly string[]): Promise<string> {
+    return this.#start([`--hostname-override=${this.node.name}`], flags);
+  }
+
+  /** Resolves with the daemon's exit code when it has ended by itself. */
+  async ended(): Promise<number | null> {
+    const child = this.#child;
+    if (!child) return null;
+    this.#child = undefined;
+    if (child.exitCode === null) await once(child, 'close');
+    return child.exitCode;
+  }
+
+  async #start(words: readonly string[], options: readonly string[]): Promise<string> {
     this.#log = '';
-    const child = this.node.spawn([process.execPath, bpvs, 'run', ...this.#options(options)]);
+    const child = this.node.spawn([process.execPath, bpvs, ...words, ...this.#options(options)]);
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       this.#log += chunk;
@@ -123,6 +142,17 @@ export class NodeAgent implements AsyncDisposable, Traces {
     return this.node.run([process.execPath, bpvs, name, '--pin-dir', this.pinDirectory, ...rest]);
   }
 
+  /** What bpvsadm prints of this node's pins. */
+  bpvsadm(...argv: readonly string[]): Promise<string> {
+    return this.node.mustRun([
+      'env',
+      `BPVS_PIN_DIR=${this.pinDirectory}`,
+      process.execPath,
+      bpvsadm,
+      ...argv,
+    ]);
+  }
+
   /** The node as a machine whose processes are in the daemon's control group. */
   get host(): Host {
     return new GroupedHost(this.node, this.cgroup);
@@ -136,7 +166,7 @@ export class NodeAgent implements AsyncDisposable, Traces {
   }
 
   #options(more: readonly string[]): readonly string[] {
-    const own = ['--manifests', this.manifests, '--node', this.node.name, '--pin-dir', this.pinDirectory];
+    const own = ['--manifests', this.manifests, '--pin-dir', this.pinDirectory];
     return more.includes('--cgroup') ? [...own, ...more] : [...own, '--cgroup', this.cgroup, ...more];
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bpvs run: the daemon, for a folder of manifests.
 import { hostname } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import { defaultTimeouts } from '../../dataplane/bpf/options.ts';
 import { knownSchedulers } from '../../dataplane/bpf/schedulers.ts';
@@ -9,6 +8,7 @@ import { InputError } from '../../errors.ts';
 import { parseSchedulerFlag, type SchedulerFlag, type SchedulerName } from '../../model/scheduler.ts';
 import type { DaemonOptions } from '../daemon.ts';
 import { createLog } from '../log.ts';
+import { serve } from '../serve.ts';
 import type { CommandOutput } from './common.ts';
 import { addNodeOptions, type NodeOptionValues, nodeOptions, seconds } from './node-options.ts';
 
@@ -50,19 +50,9 @@ export function runCommand(io: CommandOutput): Command {
       seconds,
     )
     .option('--udp-timeout <seconds>', `idle UDP connections (default: ${udpSeconds}, ${kept})`, seconds);
-  return addNodeOptions(command).action((options: RunOptions) => run(daemonOptions(options), io));
-}
-
-async function run(options: DaemonOptions, io: CommandOutput): Promise<void> {
-  setFlagsFromString('--optimize-for-size'); // a third less memory with 10,000 Services
-  const { Daemon } = await import('../daemon.ts');
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => end());
-  await using daemon = await Daemon.start(options, createLog(io.stderr));
-  io.stdout(`bpvs: ready, ${daemon.services} virtual services, ${daemon.devices} devices\n`);
-  const alive = setInterval(() => {}, 1 << 30); // the daemon's own timers may all be unreferenced
-  await ended;
-  clearInterval(alive);
+  return addNodeOptions(command).action((options: RunOptions) =>
+    serve(daemonOptions(options), createLog(io.stderr), io),
+  );
 }
 
 function daemonOptions(options: RunOptions): DaemonOptions {

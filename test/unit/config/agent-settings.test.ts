@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
-import { type AgentSettings, agentSettings } from '../../../src/config/agent-settings.ts';
+import { type AgentSettings, agentSettings, nodePortCidrs } from '../../../src/config/agent-settings.ts';
 import type { SetFields } from '../../../src/config/fields.ts';
 import { settled, withDefaults } from '../../../src/config/kube-proxy-configuration.ts';
 import { InputError } from '../../../src/errors.ts';
@@ -118,5 +118,12 @@ test('a scheduler that there is not is named, with those that there are', () => 
     new InputError(
       'Expected one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, ovf, twos for ipvs.scheduler but received "fastest"',
     ),
+  );
+});
+
+test("the word primary stands for the Node's own addresses, but for loopback ones", () => {
+  assert.deepEqual(
+    nodePortCidrs(['primary', v4('10.0.0.0', 8) as never], ['192.168.0.1', '127.0.0.1', 'fd00::1']),
+    [v4('192.168.0.1', 32), v6('fd00::1', 128), v4('10.0.0.0', 8)],
   );
 });
