@@ -30,7 +30,7 @@ export interface Io {
 /** Opens the data plane's view; {@link main} closes it. */
 export type OpenView = () => Promise<DataPlaneView>;
 
-const notListed: readonly OptionName[] = ['daemon', 'thresholds', 'persistent-conn', 'tun-info'];
+const notListed: readonly OptionName[] = ['daemon', 'persistent-conn', 'tun-info'];
 
 /**
  * Carries one command line out.
@@ -142,7 +142,7 @@ function selectServices(
 }
 
 function formatOf(line: CommandLine): ListingFormat {
-  const formats = ['stats', 'rate'] as const;
+  const formats = ['stats', 'rate', 'thresholds'] as const;
   return formats.find((format) => line.given.has(format)) ?? 'plain';
 }
 

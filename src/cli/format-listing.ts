@@ -8,7 +8,7 @@ import type { ForwardingMethod, VirtualServiceKey } from '../model/virtual-servi
 import { formatSocketAddress, type Names } from './names.ts';
 import { sortDestinations, sortServices } from './sort.ts';
 
-export type ListingFormat = 'plain' | 'stats' | 'rate';
+export type ListingFormat = 'plain' | 'stats' | 'rate' | 'thresholds';
 
 export interface ListingOptions {
   readonly format: ListingFormat;
@@ -29,6 +29,8 @@ interface Format {
 
 type NumberFormat = (value: bigint) => string;
 
+const addressTitle = 'Prot LocalAddress:Port'.padEnd(33);
+
 const formats: Record<ListingFormat, Format> = {
   plain: {
     titles: [
@@ -36,7 +38,7 @@ const formats: Record<ListingFormat, Format> = {
       '  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn',
     ],
     nameWidth: 0,
-    service: (service) => ` ${service.scheduler}${formatFlags(service)}`,
+    service: formatScheduler,
     destination: (destination) =>
       columns([
         [methodNames[destination.forwarding], 7],
@@ -60,6 +62,21 @@ const formats: Record<ListingFormat, Format> = {
       counters(destination.rates)
         .map((rate, i) => (i < 3 ? ` ${String(rate).padStart(8)}` : number(rate)))
         .join(''),
+  },
+  thresholds: {
+    titles: [
+      `${addressTitle}${columns(['Uthreshold', 'Lthreshold', 'ActiveConn', 'InActConn'].map((title) => [title, 10]))}`,
+      '  -> RemoteAddress:Port',
+    ],
+    nameWidth: 0,
+    service: formatScheduler,
+    destination: (destination) =>
+      columns([
+        [destination.upperThreshold ?? 0, 10],
+        [destination.lowerThreshold ?? 0, 10],
+        [destination.activeConnections, 10],
+        [destination.inactiveConnections, 10],
+      ]),
   },
 };
 
@@ -126,6 +143,10 @@ export function formatExact(value: bigint): string {
   return ` ${String(value).padStart(8)}`;
 }
 
+function formatScheduler(service: VirtualServiceStatus): string {
+  return ` ${service.scheduler}${formatFlags(service)}`;
+}
+
 function formatFlags(service: VirtualServiceStatus): string {
   if (service.schedulerFlags.length === 0) return '';
   return ` (${formatSchedulerFlags(service.scheduler, service.schedulerFlags)})`;
@@ -140,8 +161,7 @@ function counters(of: Statistics | Rates): readonly bigint[] {
 }
 
 function counterTitles(...names: readonly string[]): readonly [string, string] {
-  const head = 'Prot LocalAddress:Port'.padEnd(33);
-  return [head + names.map((name) => ` ${name.padStart(8)}`).join(''), '  -> RemoteAddress:Port'];
+  return [addressTitle + names.map((name) => ` ${name.padStart(8)}`).join(''), '  -> RemoteAddress:Port'];
 }
 
 /** ipvsadm cuts names to their column for IPv4 only. */

@@ -1,30 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loaded schedulers against a model of the kernel's, over random lives of services; and known answers.
+// The loaded schedulers, asked for answers that are known; test/lib/scheduler-comparison.ts has the random ones.
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { layouts } from '../../src/dataplane/bpf/layouts.ts';
-import { decode } from '../../src/dataplane/bpf/struct.ts';
+import { decode, encode } from '../../src/dataplane/bpf/struct.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
-import type { Operation } from '../../src/model/operation.ts';
-import type { SchedulerFlag, SchedulerName } from '../../src/model/scheduler.ts';
+import { DestinationModel } from '../../src/model/schedulers/destination-model.ts';
 import { ServiceModel } from '../../src/model/schedulers/service-model.ts';
-import { destinationId } from '../../src/model/virtual-service.ts';
+import { PowerOfTwoChoices } from '../../src/model/schedulers/twos.ts';
 import { buildPacket, tupleOf } from '../lib/packet.ts';
-import { missingForBpf, socketAddress, TestPlane } from '../lib/plane.ts';
-import { numberFrom, Random } from '../lib/random.ts';
+import { missingForBpf, socketAddress, TestPlane, testSizes } from '../lib/plane.ts';
 
 interface Client {
   readonly address: string;
   readonly port: number;
 }
-
-const seed = numberFrom('BPVS_SCHEDULER_SEED', 20_261_121);
-const lives = numberFrom('BPVS_SCHEDULER_LIVES', 2000);
-const sizes = { services: 64, destinations: 4096, places: 1 << 23, connections: 65_536, halfOpen: 65_536 };
-/** Services share these virtual addresses one after the other, so that destinations come back from the trash, too. */
-const virtuals = 100;
-const names = 8;
-const flagSets: readonly (readonly SchedulerFlag[])[] = [[], ['flag-1'], ['flag-2'], ['flag-1', 'flag-2']];
 
 /** Where the data plane sends a client's first packet; undefined where it has no one to send it to. */
 function pick(plane: TestPlane, virtual: string, { address, port }: Client): string | undefined {
@@ -39,144 +29,7 @@ function pick(plane: TestPlane, virtual: string, { address, port }: Client): str
   return outcome.verdict === 'pass' ? tupleOf(outcome.packet).destination : undefined;
 }
 
-/** One service from its adding to its end. */
-class Life {
-  readonly #plane: TestPlane;
-  readonly #random: Random;
-  readonly #model: ServiceModel;
-  readonly #virtual: string;
-  readonly #isV6: boolean;
-  #scheduler: SchedulerName;
-  #flags: readonly SchedulerFlag[];
-  #waiting: Operation[] = [];
-  #clients = 0;
-  picks = 0;
-
-  constructor(plane: TestPlane, random: Random, scheduler: SchedulerName, n: number) {
-    this.#plane = plane;
-    this.#random = random;
-    this.#scheduler = scheduler;
-    this.#isV6 = n % 4 === 3;
-    this.#virtual = this.#isV6 ? `fd00:10:96::${(n % virtuals) + 1}` : `10.96.0.${(n % virtuals) + 1}`;
-    this.#flags = random.pick(flagSets);
-    this.#model = new ServiceModel({ scheduler, schedulerFlags: this.#flags });
-    this.#do({ do: 'add-service', service: this.#definition() });
-  }
-
-  live(steps: number): void {
-    for (let step = 0; step < steps; step++) this.#step();
-    this.#do({ do: 'delete-service', service: this.#definition() });
-    this.#apply();
-  }
-
-  #definition() {
-    const key = { protocol: 'udp', address: this.#virtual, port: 80 } as const;
-    return {
-      ...key,
-      scheduler: this.#scheduler,
-      schedulerFlags: this.#flags,
-      noDestination: 'drop',
-    } as const;
-  }
-
-  #step(): void {
-    const random = this.#random;
-    const present = this.#model.destinations.map(destinationId);
-    const absent = Array.from({ length: names }, (_, n) => this.#nameOf(n)).filter(
-      (name) => !present.includes(name),
-    );
-    const weight = random.once(4) ? 0 : random.once(10) ? 1000 : 1 + random.below(5);
-    const choice = random.below(12);
-    if (choice < 2 && absent.length > 0) {
-      const name = random.pick(absent);
-      this.#model.add({ ...socketAddress(name), weight });
-      this.#destination('add-destination', name, weight);
-    } else if (choice === 2 && present.length > 0) {
-      const name = random.pick(present);
-      this.#model.editDestination({ ...socketAddress(name), weight });
-      this.#destination('edit-destination', name, weight);
-    } else if (choice === 3 && present.length > 0) {
-      const name = random.pick(present);
-      this.#model.deleteDestination(socketAddress(name));
-      this.#destination('delete-destination', name, weight);
-    } else if (choice === 4 && random.once(2)) {
-      for (let times = 1 + random.below(3); times > 0; times--) this.#editService();
-    } else for (let i = random.below(6); i > 0; i--) this.#pick();
-  }
-
-  #editService(): void {
-    if (this.#random.once(2)) this.#scheduler = this.#random.pick(['rr', 'sh', 'dh']);
-    this.#flags = this.#random.pick(flagSets);
-    this.#model.edit({ scheduler: this.#scheduler, schedulerFlags: this.#flags });
-    this.#do({ do: 'edit-service', service: this.#definition() });
-  }
-
-  #destination(
-    kind: 'add-destination' | 'edit-destination' | 'delete-destination',
-    name: string,
-    weight: number,
-  ): void {
-    const destination = { ...socketAddress(name), weight, forwarding: 'masq' as const };
-    this.#do({ do: kind, service: this.#definition(), destination });
-  }
-
-  #nameOf(n: number): string {
-    return formatAddressPort(this.#isV6 ? `fd00:10:244::${n + 1}` : `10.244.0.${n + 1}`, 8080);
-  }
-
-  /** Operations wait for one another now and then, so that several are carried out at once. */
-  #do(operation: Operation): void {
-    this.#waiting.push(operation);
-    if (this.#random.once(2)) this.#apply();
-  }
-
-  #apply(): void {
-    this.#plane.apply(...this.#waiting);
-    this.#waiting = [];
-  }
-
-  #pick(): void {
-    this.#apply();
-    const low = this.#random.below(65536);
-    const address = this.#isV6
-      ? `2001:db8::${low.toString(16)}:${++this.#clients}`
-      : `172.16.${low >> 8}.${low & 255}`;
-    const client = { address: canonical(address), port: 1024 + this.#random.below(60_000) };
-    this.picks++;
-    const expected = this.#model.pick({
-      source: client.address,
-      sourcePort: client.port,
-      destination: this.#virtual,
-    });
-    assert.equal(pick(this.#plane, this.#virtual, client), expected && destinationId(expected));
-  }
-}
-
-function canonical(address: string): string {
-  return socketAddress(address.includes(':') ? `[${address}]:0` : `${address}:0`).address;
-}
-
 suite('schedulers', { skip: missingForBpf() ?? false }, () => {
-  for (const scheduler of ['rr', 'sh', 'dh'] as const) {
-    test(`${scheduler}: ${lives} services with random changes choose as the kernel does (seed ${seed})`, (t) => {
-      using plane = new TestPlane({ sizes });
-      const random = new Random(seed);
-      let picks = 0;
-      for (let n = 0; n < lives; n++) {
-        const life = new Life(plane, random, scheduler, n);
-        try {
-          life.live(10 + random.below(20));
-        } catch (error) {
-          throw new Error(`seed ${seed}, service ${n}`, { cause: error });
-        }
-        picks += life.picks;
-        if (n % virtuals === virtuals - 1) plane.advance(301);
-      }
-      t.diagnostic(`${picks} choices`);
-      assert.ok(picks > lives);
-    });
-  }
-
   /** Clients whose place in sh's table is known. */
   const places: readonly (readonly [address: string, port: number, usesPort: boolean, place: number])[] = [
     ['10.0.0.1', 1024, false, 39],
@@ -230,7 +83,174 @@ suite('schedulers', { skip: missingForBpf() ?? false }, () => {
     assert.equal(pick(plane, '10.96.0.1', { address: '10.0.0.1', port: 1024 }), b);
     assert.equal(pick(plane, '10.96.0.2', { address: '10.0.0.1', port: 1024 }), undefined);
   });
+
+  test('mh: known clients go to known destinations, with and without their ports', () => {
+    using plane = new TestPlane();
+    plane.serve('udp', '10.96.0.1:80', [a, b, c], { scheduler: 'mh' });
+    plane.serve('udp', '10.96.0.2:80', [a, b, c], { scheduler: 'mh', flags: ['flag-2'] });
+    assert.equal(explainedPlace(plane, { address: '10.0.0.1', port: 1024 }, '10.96.0.1'), 3711);
+    assert.equal(pick(plane, '10.96.0.1', { address: '10.0.0.1', port: 1024 }), a);
+    assert.equal(pick(plane, '10.96.0.1', { address: '10.0.0.2', port: 1024 }), a);
+    assert.equal(pick(plane, '10.96.0.1', { address: '192.168.1.50', port: 1024 }), c);
+    assert.equal(pick(plane, '10.96.0.2', { address: '10.0.0.1', port: 40000 }), a);
+    assert.equal(pick(plane, '10.96.0.2', { address: '10.0.0.1', port: 40001 }), b);
+  });
+
+  test('mh-fallback: from a destination that was given weight 0 on to the next hash of the client', () => {
+    using plane = new TestPlane();
+    const service = plane.serve('udp', '10.96.0.1:80', [a, b, c], { scheduler: 'mh', flags: ['flag-1'] });
+    const destination = { ...socketAddress(a), weight: 0, forwarding: 'masq' as const };
+    plane.apply({ do: 'edit-destination', service, destination });
+    assert.equal(pick(plane, '10.96.0.1', { address: '10.0.0.1', port: 1024 }), b);
+  });
+
+  test('wrr: weights of tens of thousands are walked as the kernel does, also past full destinations', () => {
+    using plane = new TestPlane();
+    const model = new ServiceModel({ scheduler: 'wrr', schedulerFlags: [] });
+    const service = plane.serve('udp', '10.96.0.1:80', [], { scheduler: 'wrr', noDestination: 'drop' });
+    const settings = [
+      { weight: 30_001, upperThreshold: 8 },
+      { weight: 65_537, upperThreshold: 5 },
+      { weight: 99_999, upperThreshold: 3 },
+      { weight: 1, upperThreshold: 4 },
+    ];
+    for (const [n, setting] of settings.entries()) {
+      const destination = { address: `10.0.1.${n + 1}`, port: 80, ...setting };
+      model.add(destination);
+      plane.apply({
+        do: 'add-destination',
+        service,
+        destination: { ...destination, forwarding: 'masq' },
+      });
+    }
+    for (let client = 1; client <= 24; client++) {
+      const source = { address: `172.16.0.${client}`, port: 1024 };
+      const chosen = model.pick({ source: source.address, sourcePort: 1024, destination: '10.96.0.1' });
+      chosen?.bindConnection();
+      assert.equal(pick(plane, '10.96.0.1', source), chosen && `${chosen.address}:80`, `client ${client}`);
+    }
+  });
+
+  test('lc: of a thousand destinations each gets its connection before any gets two', () => {
+    using plane = new TestPlane();
+    const list = Array.from({ length: 1000 }, (_, n) => `10.0.${n >> 8}.${n & 255}:80`);
+    plane.serve('udp', '10.96.0.1:80', list, { scheduler: 'lc' });
+    const chosen = list.map((_, n) => {
+      const client = { address: `172.16.${n >> 8}.${n & 255}`, port: 1024 };
+      return pick(plane, '10.96.0.1', client);
+    });
+    assert.deepEqual(chosen, list.toReversed());
+  });
+
+  test('a scheduler is changed without touching the connections that there are', () => {
+    using plane = new TestPlane();
+    const service = plane.serve('udp', '10.96.0.1:80', [a, b, c], { scheduler: 'rr' });
+    const clients = [1, 2, 3].map((n) => ({ address: `172.16.0.${n}`, port: 1024 }));
+    const before = clients.map((client) => pick(plane, '10.96.0.1', client));
+    for (const scheduler of ['mh', 'wrr', 'fo', 'rr'] as const) {
+      plane.apply({
+        do: 'edit-service',
+        service: { ...service, scheduler, schedulerFlags: [], noDestination: 'reject' },
+      });
+      const now = clients.map((client) => pick(plane, '10.96.0.1', client));
+      assert.deepEqual(now, before, scheduler);
+    }
+    assert.deepEqual(before, [c, b, a]);
+  });
+
+  test('twos: destinations are drawn as often as their weights and loads say', () => {
+    using plane = new TestPlane();
+    const weights = [3, 2, 1, 0];
+    const totals = [0, 40, 3, 0];
+    const list = weights.map((weight, n) => ({ at: `10.0.1.${n + 1}:80`, weight }));
+    plane.serve('udp', '10.96.0.1:80', list, { scheduler: 'twos' });
+    const loads = plane.plane.programs.maps.get('destination_loads');
+    const members = weights.map((weight, n) => {
+      loads.update(Uint8Array.of(n, 0, 0, 0), encode(layouts.destination_load, { total: totals[n] ?? 0 }));
+      const member = new DestinationModel({ address: `10.0.1.${n + 1}`, port: 80 }, 'recent');
+      member.enter({ address: member.address, port: 80, weight });
+      for (let bound = 0; bound < (totals[n] ?? 0); bound++) member.bindConnection();
+      return member;
+    });
+    const chances = chancesOfTwos(members.toReversed());
+    const draws = 10_000;
+    const counts = weights.map(() => 0);
+    for (let draw = 0; draw < draws; draw++) {
+      const place = explainedPlace(plane, { address: '172.16.0.1', port: 1024 }, '10.96.0.1');
+      counts[place] = (counts[place] ?? 0) + 1;
+    }
+    for (const [place, chance] of chances.entries()) {
+      const deviation = Math.sqrt((chance * (1 - chance)) / draws);
+      const share = (counts[place] ?? 0) / draws;
+      assert.ok(Math.abs(share - chance) <= 6 * deviation, `${share} of place ${place}, not ${chance}`);
+    }
+  });
+
+  test('what kernel IPVS refuses changes nothing', () => {
+    using plane = new TestPlane();
+    const service = plane.serve('udp', '10.96.0.1:80', [a], { scheduler: 'mh' });
+    const definition = { ...service, scheduler: 'mh', schedulerFlags: [], noDestination: 'reject' } as const;
+    const destination = { ...socketAddress(a), weight: 1, forwarding: 'masq' } as const;
+    const other = { ...destination, ...socketAddress(b) };
+    const before = plane.plane.services();
+    const failures = plane.plane.apply([
+      { do: 'edit-service', service: { ...definition, scheduler: 'none' as 'rr' } },
+      { do: 'add-service', service: { ...definition, port: 81, scheduler: 'wlcc' as 'rr' } },
+      { do: 'add-destination', service, destination: { ...other, weight: -1 } },
+      { do: 'edit-destination', service, destination: { ...destination, weight: 2 ** 31 } },
+      {
+        do: 'edit-destination',
+        service,
+        destination: { ...destination, upperThreshold: 2, lowerThreshold: 3 },
+      },
+      { do: 'add-destination', service, destination: { ...other, lowerThreshold: 1 } },
+      { do: 'add-destination', service, destination: { ...other, upperThreshold: 2 ** 31 } },
+    ]);
+    assert.deepEqual(
+      failures.map(({ error }) => (error as NodeJS.ErrnoException).code),
+      ['ENOENT', 'ENOENT', 'ERANGE', 'ERANGE', 'ERANGE', 'ERANGE', 'EINVAL'],
+    );
+    assert.deepEqual(plane.plane.services(), before);
+  });
+
+  test('mh takes 4093 destinations and no more, wherever they come from', () => {
+    using plane = new TestPlane({ sizes: { ...testSizes, destinations: 8192 } });
+    const list = Array.from({ length: 4093 }, (_, n) => `10.0.${n >> 8}.${n & 255}:80`);
+    const service = plane.serve('udp', '10.96.0.1:80', list, { scheduler: 'mh' });
+    const definition = { ...service, scheduler: 'rr', schedulerFlags: [], noDestination: 'reject' } as const;
+    const add = {
+      do: 'add-destination',
+      service,
+      destination: { ...socketAddress(a), port: 81, weight: 1, forwarding: 'masq' },
+    } as const;
+    const codes = (...operations: Parameters<typeof plane.plane.apply>[0]) =>
+      plane.plane.apply(operations).map(({ error }) => (error as NodeJS.ErrnoException).code);
+    assert.deepEqual(codes(add), ['EINVAL']);
+    assert.deepEqual(codes({ do: 'edit-service', service: definition }, add), []);
+    assert.deepEqual(codes({ do: 'edit-service', service: { ...definition, scheduler: 'mh' } }), ['EINVAL']);
+    assert.equal(plane.plane.configuration()[0]?.scheduler, 'rr');
+    assert.equal(pick(plane, '10.96.0.1', { address: '172.16.0.1', port: 1024 }), '10.0.1.1:81');
+  });
 });
+
+/** How likely each member of the list is, from all pairs of numbers that can be drawn. */
+function chancesOfTwos(list: readonly DestinationModel[]): readonly number[] {
+  const highest = list.reduce((sum, { weight }) => sum + weight, 0);
+  const counts = list.map(() => 0);
+  for (let first = 0; first <= highest; first++) {
+    for (let second = 0; second <= highest; second++) {
+      const numbers = [first, second];
+      const twos = new PowerOfTwoChoices<DestinationModel>({
+        profile: 'recent',
+        random: () => numbers.shift() ?? 0,
+      });
+      const chosen = twos.pick({ destinations: list, schedulerFlags: [] });
+      const place = chosen ? list.indexOf(chosen) : -1;
+      counts[place] = (counts[place] ?? 0) + 1;
+    }
+  }
+  return counts.map((count) => count / (highest + 1) ** 2);
+}
 
 /** The place of the scheduler's table that the program `explain` names. */
 function explainedPlace(plane: TestPlane, { address, port }: Client, virtual: string): number {

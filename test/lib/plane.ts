@@ -73,14 +73,14 @@ export interface TestPlaneOptions extends Partial<BpfOptions> {
 const ifindexOffset = 40;
 
 export class TestPlane implements Disposable {
-  readonly plane: BpfDataPlane;
+  #plane: BpfDataPlane;
   readonly #wayIn: WayIn;
 
   /** @param programs loaded before, with the same sizes and over empty maps; they stay loaded */
   constructor({ wayIn = 'tc', ...options }: TestPlaneOptions = {}, programs?: BpfPrograms) {
     const all = { ...testOptions, ...options };
     this.#wayIn = wayIn;
-    this.plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
+    this.#plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
     if (!this.plane.programs.isAdopted) this.advance(1000);
     const lo = encode(layouts.xdp_device, { ifindex: 1 }); // by which test runs come in
     this.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);
@@ -91,6 +91,15 @@ export class TestPlane implements Disposable {
     reusedPrograms ??= BpfPrograms.load(testOptions);
     empty(reusedPrograms);
     return new TestPlane(options, reusedPrograms);
+  }
+
+  get plane(): BpfDataPlane {
+    return this.#plane;
+  }
+
+  /** As if another process had taken the maps over: what was known of them is read anew. */
+  restart(options: Partial<BpfOptions> = {}): void {
+    this.#plane = BpfDataPlane.over(this.#plane.programs, { ...testOptions, ...options });
   }
 
   /** Adds a virtual service and its destinations, in this order. Throws the first failure. */

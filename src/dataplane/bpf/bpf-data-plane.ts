@@ -308,9 +308,8 @@ function tell(entry: ServiceEntry, kind: SchedulerEvent['kind']): void {
   entry.events = kind === 'bound' ? [event] : [...entry.events, event];
 }
 
-function find(entry: ServiceEntry, key: DestinationKey): Slot | undefined {
-  const id = destinationId(key);
-  return entry.slots.find((slot) => destinationId(slot.destination) === id);
+function find(entry: ServiceEntry, { address, port }: DestinationKey): Slot | undefined {
+  return entry.slots.find(({ destination }) => destination.port === port && destination.address === address);
 }
 
 /** Failures of one operation are its own; anything that is not ours to foresee goes up. */

@@ -120,7 +120,7 @@ function indexesAt(list: TableList, places: readonly number[]): TableWords {
 
 function wordsOf(indexes: readonly number[]): TableWords {
   const words = new Uint32Array(2 * indexes.length);
-  for (const [place, index] of indexes.entries()) words[2 * place] = index;
+  for (let place = 0; place < indexes.length; place++) words[2 * place] = indexes[place] ?? 0;
   return words;
 }
 

@@ -195,7 +195,8 @@ export class ServiceTableMap {
     words[0] = Number(state & 0xffff_ffffn);
     words[1] = Number(state >> 32n);
     words.set(table, 2);
-    const indexes = Uint32Array.from({ length: 1 + size }, (_, i) => start + i);
+    const indexes = new Uint32Array(1 + size);
+    for (let i = 0; i < indexes.length; i++) indexes[i] = start + i;
     this.#places.updateBatch(new Uint8Array(indexes.buffer), new Uint8Array(words.buffer), indexes.length);
     try {
       this.#writeEntry(entry, { start, size });

@@ -23,64 +23,47 @@ export const secondHashKey = 2_654_446_892;
  */
 export function hsip(x: number, key: number): number {
   // Each of the four 64-bit words of the state as its lower and its upper half.
-  const v = Uint32Array.of(
-    ...[0x70736575, 0x736f6d65, 0x6e646f6d, 0x646f7261],
-    ...[0x6e657261, 0x6c796765, 0x79746573, 0x74656462],
-  );
-  for (let low = 0; low < 8; low += 2) xor(v, low, key, 0);
+  let [a, aHigh, b, bHigh] = [0x70736575 ^ key, 0x736f6d65, 0x6e646f6d ^ key, 0x646f7261];
+  let [c, cHigh, d, dHigh] = [0x6e657261 ^ key, 0x6c796765, 0x79746573 ^ key, 0x74656462];
   // The only block: the message's length in the most significant byte, above the message.
   const length = 4 << 24;
-  xor(v, 6, x, length);
-  sipRound(v);
-  xor(v, 0, x, length);
-  xor(v, 4, 0xff, 0);
-  for (let round = 0; round < 3; round++) sipRound(v);
-  return (word(v, 0) ^ word(v, 2) ^ word(v, 4) ^ word(v, 6)) >>> 0;
-}
-
-function sipRound(v: Uint32Array): void {
-  add(v, 0, 2);
-  rotate(v, 2, 13);
-  xor(v, 2, word(v, 0), word(v, 1));
-  swap(v, 0);
-  add(v, 4, 6);
-  rotate(v, 6, 16);
-  xor(v, 6, word(v, 4), word(v, 5));
-  add(v, 0, 6);
-  rotate(v, 6, 21);
-  xor(v, 6, word(v, 0), word(v, 1));
-  add(v, 4, 2);
-  rotate(v, 2, 17);
-  xor(v, 2, word(v, 4), word(v, 5));
-  swap(v, 4);
-}
-
-function word(v: Uint32Array, index: number): number {
-  return v[index] ?? 0;
-}
-
-function xor(v: Uint32Array, at: number, low: number, high: number): void {
-  v[at] = word(v, at) ^ low;
-  v[at + 1] = word(v, at + 1) ^ high;
-}
-
-function add(v: Uint32Array, at: number, other: number): void {
-  const low = word(v, at) + word(v, other);
-  const carry = low > 0xffffffff ? 1 : 0;
-  v[at] = low;
-  v[at + 1] = word(v, at + 1) + word(v, other + 1) + carry;
-}
-
-/** To the left, by less than 32 bits. */
-function rotate(v: Uint32Array, at: number, bits: number): void {
-  const [low, high] = [word(v, at), word(v, at + 1)];
-  v[at] = (low << bits) | (high >>> (32 - bits));
-  v[at + 1] = (high << bits) | (low >>> (32 - bits));
-}
-
-/** To the left by 32 bits. */
-function swap(v: Uint32Array, at: number): void {
-  const low = word(v, at);
-  v[at] = word(v, at + 1);
-  v[at + 1] = low;
+  d ^= x;
+  dHigh ^= length;
+  for (let round = 0; round < 4; round++) {
+    let sum = (a >>> 0) + (b >>> 0); // a += b
+    aHigh = (aHigh + bHigh + (sum > 0xffffffff ? 1 : 0)) | 0;
+    a = sum | 0;
+    let lower = (b << 13) | (bHigh >>> 19); // b = b rotated by 13, ^ a
+    bHigh = ((bHigh << 13) | (b >>> 19)) ^ aHigh;
+    b = lower ^ a;
+    lower = aHigh; // a rotated by 32
+    aHigh = a;
+    a = lower;
+    sum = (c >>> 0) + (d >>> 0); // c += d
+    cHigh = (cHigh + dHigh + (sum > 0xffffffff ? 1 : 0)) | 0;
+    c = sum | 0;
+    lower = (d << 16) | (dHigh >>> 16); // d = d rotated by 16, ^ c
+    dHigh = ((dHigh << 16) | (d >>> 16)) ^ cHigh;
+    d = lower ^ c;
+    sum = (a >>> 0) + (d >>> 0); // a += d
+    aHigh = (aHigh + dHigh + (sum > 0xffffffff ? 1 : 0)) | 0;
+    a = sum | 0;
+    lower = (d << 21) | (dHigh >>> 11); // d = d rotated by 21, ^ a
+    dHigh = ((dHigh << 21) | (d >>> 11)) ^ aHigh;
+    d = lower ^ a;
+    sum = (c >>> 0) + (b >>> 0); // c += b
+    cHigh = (cHigh + bHigh + (sum > 0xffffffff ? 1 : 0)) | 0;
+    c = sum | 0;
+    lower = (b << 17) | (bHigh >>> 15); // b = b rotated by 17, ^ c
+    bHigh = ((bHigh << 17) | (b >>> 15)) ^ cHigh;
+    b = lower ^ c;
+    lower = cHigh; // c rotated by 32
+    cHigh = c;
+    c = lower;
+    if (round > 0) continue;
+    a ^= x; // the block has had its round
+    aHigh ^= length;
+    c ^= 0xff;
+  }
+  return (a ^ b ^ c ^ d) >>> 0;
 }

@@ -41,25 +41,32 @@ function maglevTurns(list: readonly MaglevMember[]): number[] {
   return weights.map((weight) => (weight === 0 ? 0 : Math.max((weight / divisor) >>> shift, 1)));
 }
 
+const free = -1;
+
 /** Per place of the table a place of the list; empty if no destination gets any. */
 export function maglevTable(list: readonly MaglevMember[]): number[] {
   const turnsOf = maglevTurns(list);
-  const takers = list
-    .map((member, place) => ({ place, turns: turnsOf[place] ?? 0, ...maglevPreference(member) }))
-    .filter(({ turns }) => turns > 0)
-    .map(({ first, ...taker }) => ({ ...taker, at: first }));
-  if (takers.length === 0) return [];
-  const free = -1;
+  const preferences = list.map(maglevPreference);
+  const at = Int32Array.from(preferences, ({ first }) => first);
+  const steps = Int32Array.from(preferences, ({ step }) => step);
+  if (!turnsOf.some((turns) => turns > 0)) return [];
   const table = new Array<number>(maglevPlaces).fill(free);
   for (let left = maglevPlaces; ; ) {
-    for (const taker of takers) {
-      for (let turn = 0; turn < taker.turns; turn++) {
-        while (table[taker.at] !== free) taker.at = (taker.at + taker.step) % maglevPlaces;
-        table[taker.at] = taker.place;
+    for (let place = 0; place < list.length; place++) {
+      for (let turns = turnsOf[place] ?? 0; turns > 0; turns--) {
+        const found = nextFree(table, at[place] ?? 0, steps[place] ?? 0);
+        at[place] = found;
+        table[found] = place;
         if (--left === 0) return table;
       }
     }
   }
+}
+
+function nextFree(table: readonly number[], from: number, step: number): number {
+  let at = from;
+  while (table[at] !== free) at = at + step < maglevPlaces ? at + step : at + step - maglevPlaces;
+  return at;
 }
 
 export class MaglevHashing<M extends Member> implements Scheduler<M> {

@@ -97,8 +97,15 @@ function changeDestinations(
 ): readonly DestinationStatus[] {
   if (!settings.server) return old;
   const numbers = { activeConnections: 0, inactiveConnections: 0, statistics: noStatistics, rates: noRates };
-  const { weight, forwarding } = settings;
-  const destination = { ...settings.server, ...numbers, weight, forwarding };
+  const { weight, forwarding, upperThreshold, lowerThreshold } = settings;
+  const destination = {
+    ...settings.server,
+    ...numbers,
+    weight,
+    forwarding,
+    upperThreshold,
+    lowerThreshold,
+  };
   const id = destinationId(destination);
   if (command === 'add-server') return [...old, destination];
   if (command === 'edit-server') return old.map((each) => (destinationId(each) === id ? destination : each));
