@@ -7,6 +7,7 @@ import { measureLoading } from '../test/bench/loading.ts';
 import { measurePackets } from '../test/bench/packet-rows.ts';
 import { measurePaths } from '../test/bench/path-rows.ts';
 import { missedRatios, packetTable, pathTable, ratiosOf, ratioTable } from '../test/bench/report.ts';
+import { measureTable } from '../test/bench/table-rows.ts';
 
 const usage = `usage: npm run bench -- [--check] [--json FILE]
   --check      exit with status 1 when a ratio is missed
@@ -24,7 +25,8 @@ async function main(): Promise<number> {
   using fresh = new Fresh();
   const loadSeconds = measureLoading();
   const paths = await measurePaths();
-  const results = { loadSeconds, packets: measurePackets(fresh), paths };
+  const table = await measureTable(fresh);
+  const results = { loadSeconds, packets: measurePackets(fresh), paths, table };
   const ratios = ratiosOf(results);
   if (values.json !== undefined) {
     writeFileSync(values.json, `${JSON.stringify({ ...results, ratios }, null, 2)}\n`);

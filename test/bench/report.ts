@@ -3,6 +3,7 @@
 import { type PacketRow, sentOutByXdp } from './packet-rows.ts';
 import type { PathResults, PathRow } from './path-rows.ts';
 import type { Deed } from './path-subjects.ts';
+import type { TableResults } from './table-rows.ts';
 
 /** Mostly a ratio of two numbers of the same run; else the unit is in the name. */
 export interface Ratio {
@@ -18,15 +19,17 @@ export interface Results {
   readonly loadSeconds: number;
   readonly packets: readonly PacketRow[];
   readonly paths: PathResults;
+  readonly table: TableResults;
 }
 
 const many = 10_000;
 const established = 'established request, TCP over IPv4';
 
-export function ratiosOf({ loadSeconds, packets, paths }: Results): readonly Ratio[] {
+export function ratiosOf({ loadSeconds, packets, paths, table }: Results): readonly Ratio[] {
   return [
     ...packetRatios(packets),
     ...pathRatios(paths.rows),
+    ...tableRatios(table),
     { name: 'loading 10,000 services, seconds', value: loadSeconds, limit: 2 },
     { name: 'daemon with 10,000 services, MiB resident', value: paths.residentMiB, limit: 150 },
   ];
@@ -88,6 +91,17 @@ function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
       });
     return [...toFloor, ...toOne];
   });
+}
+
+function tableRatios({ sweepPercent, latestSeconds, floods }: TableResults): readonly Ratio[] {
+  return [
+    { name: 'sweep at 1,000,000 connections, none due, % of a core', value: sweepPercent, limit: 2 },
+    { name: 'end of connections, of 1,000,000, seconds after due at most', value: latestSeconds, limit: 2 },
+    ...floods.map(({ flows, requests, ratio }): Ratio => {
+      const name = `established request, a half-open attempt every ${count(requests)} / none, ${flowsText(flows)}`;
+      return { name, value: ratio, ...(flows !== many && { limit: 1.2 }) };
+    }),
+  ];
 }
 
 /**
