@@ -2,16 +2,18 @@
 // Whatever happens to connections, what is counted of them is what the table of connections holds.
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { removeDataPlane } from '../../src/dataplane/bpf/cleanup.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
 import type { AddressServiceKey, Protocol } from '../../src/model/virtual-service.ts';
 import { buildPacket, tupleOf } from '../lib/packet.ts';
-import { missingForBpf, socketAddress, TestPlane } from '../lib/plane.ts';
+import { missingForBpf, socketAddress, TestPlane, type TestPlaneOptions } from '../lib/plane.ts';
 import { numberFrom, Random } from '../lib/random.ts';
 import { flowCount } from '../lib/talk.ts';
 
 const seed = numberFrom('BPVS_HISTORY_SEED', 20_261_121);
 const steps = 20_000;
 const checkEvery = 100;
+const restartEvery = 6000;
 const active = new Set<string>(['ESTABLISHED', 'SYN_SENT', 'SYN_RECV', 'SYNACK']);
 const flags = ['S', 'A', 'A', 'A', 'FA', 'R', 'RA', ''];
 const replyFlags = ['SA', 'A', 'A', 'FA', 'R', 'RA'];
@@ -21,16 +23,22 @@ const replyChunks = ['INIT-ACK', 'COOKIE-ACK', 'DATA', 'SHUTDOWN-ACK', 'ABORT'];
 /** A table so small that it is full now and then, and half-open connections displace one another. */
 const sizes = { services: 16, destinations: 64, places: 8192, connections: 256, halfOpen: 64 };
 
+const pinDirectory = `/sys/fs/bpf/bpvs-history-${process.pid}`;
+
 class History implements Disposable {
-  readonly plane: TestPlane;
+  plane: TestPlane;
+  readonly #options: TestPlaneOptions;
   readonly #random = new Random(seed);
   readonly #services: readonly AddressServiceKey[];
   readonly #present = new Map<AddressServiceKey, Set<string>>();
   /** Requests as destinations got them, to be answered. */
   readonly #received: { readonly frame: Uint8Array; readonly protocol: Protocol }[] = [];
+  /** Requests that were translated: each counts once, at its destination, its service and the node. */
+  #translated = 0n;
 
   constructor(expireNodestConn: boolean, connReuseMode: number) {
-    this.plane = new TestPlane({ sizes, expireNodestConn, connReuseMode });
+    this.#options = { sizes, expireNodestConn, connReuseMode, pinDirectory };
+    this.plane = new TestPlane(this.#options);
     const at = ['10.96.0.1:80', '10.96.0.2:80', '[fd00:10:96::1]:80'];
     this.#services = at.flatMap((each) =>
       (['tcp', 'udp', 'sctp'] as const).map((protocol) => ({
@@ -46,6 +54,14 @@ class History implements Disposable {
 
   [Symbol.dispose](): void {
     this.plane[Symbol.dispose]();
+    removeDataPlane(pinDirectory);
+  }
+
+  /** Another process takes the maps over, with programs of its own. */
+  restart(): void {
+    this.plane[Symbol.dispose]();
+    this.plane = new TestPlane(this.#options);
+    assert.ok(this.plane.plane.programs.isAdopted);
   }
 
   step(): void {
@@ -54,6 +70,9 @@ class History implements Disposable {
     if (choice === 0) this.plane.advance(random.below(120));
     else if (choice === 1) this.#toggle(random.pick(this.#services), random.below(3));
     else if (choice === 2) this.#weigh(random.pick(this.#services));
+    else if (choice === 3 && random.below(10) === 0) this.#renew(random.pick(this.#services));
+    else if (choice === 4 && random.below(10) === 0)
+      this.plane.plane.zeroStatistics(random.pick(this.#services));
     else if (choice < 120) this.#request();
     else this.#reply();
   }
@@ -73,6 +92,7 @@ class History implements Disposable {
     });
     const outcome = this.plane.ingress(packet);
     if (outcome.verdict !== 'pass' || Buffer.from(packet).equals(outcome.packet)) return;
+    this.#translated++;
     this.#received.push({ frame: outcome.packet, protocol });
     if (this.#received.length > 100) this.#received.shift();
   }
@@ -109,6 +129,20 @@ class History implements Disposable {
     this.plane.apply({ do: isThere ? 'delete-destination' : 'add-destination', service, destination });
   }
 
+  /** The service goes and comes back, and its destinations out of the trash with it. */
+  #renew(service: AddressServiceKey): void {
+    const present = this.#present.get(service);
+    assert.ok(present);
+    this.plane.apply({ do: 'delete-service', service });
+    present.clear();
+    if (this.#random.below(2)) this.#request(); // meets orphans
+    this.plane.apply({
+      do: 'add-service',
+      service: { ...service, scheduler: 'rr', schedulerFlags: [], noDestination: 'drop' },
+    });
+    for (let n = 0; n < 3; n++) this.#toggle(service, n);
+  }
+
   #weigh(service: AddressServiceKey): void {
     const destination = this.#destination(service, this.#random.below(3), this.#random.below(2));
     if (!this.#present.get(service)?.has(destination.address)) return;
@@ -139,6 +173,7 @@ class History implements Disposable {
         assert.deepEqual([activeConnections, inactiveConnections], counted.get(key) ?? [0, 0], key);
       }
     }
+    assert.equal(this.plane.plane.totals().statistics.inPackets, this.#translated);
   }
 }
 
@@ -156,11 +191,15 @@ suite('counters of connections', { skip: missingForBpf() ?? false }, () => {
   for (const expireNodestConn of [false, true]) {
     for (const connReuseMode of [0, 1]) {
       const settings = `expire_nodest_conn ${expireNodestConn ? 1 : 0}, conn_reuse_mode ${connReuseMode}`;
-      test(`${settings}: over ${steps} random packets, times and changes they are those of the table (seed ${seed})`, (t) => {
+      test(`${settings}: over ${steps} random packets, times, changes and restarts they are those of the table (seed ${seed})`, (t) => {
         using history = new History(expireNodestConn, connReuseMode);
         for (let step = 0; step < steps; step++) {
           history.step();
           if (step % checkEvery === 0) history.check();
+          if (step % restartEvery === restartEvery - 1) {
+            history.restart();
+            history.check();
+          }
         }
         const reasons = Object.fromEntries(history.plane.plane.view.reasons());
         t.diagnostic(
