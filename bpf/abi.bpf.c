@@ -16,6 +16,7 @@ struct abi {
 	struct estimate estimate;
 	struct destination_estimate destination_estimate;
 	struct service_statistics service_statistics;
+	struct source_range source_range;
 	struct connection connection;
 	struct addresses6 addresses6;
 	struct uplink uplink;
@@ -46,6 +47,9 @@ struct abi {
 	enum redirect redirect;
 	enum scheduler scheduler;
 	enum scheduler_flag scheduler_flag;
+	enum service_flag service_flag;
+	enum service_inside service_inside;
+	enum service_view service_view;
 	enum xdp_places xdp_places;
 	enum abi_version abi_version;
 } abi;

@@ -91,7 +91,7 @@ static __always_inline int answer(enum reason reason)
 	count_reason(reason);
 	if (reason == REASON_REJECTED_NO_DESTINATION)
 		bpf_set_retval(-ECONNREFUSED);
-	else if (reason == REASON_DROPPED_NO_DESTINATION)
+	else if (reason == REASON_DROPPED_NO_DESTINATION || reason == REASON_DROPPED_SOURCE_RANGE)
 		bpf_set_retval(-ETIMEDOUT);
 	else
 		bpf_set_retval(-ENOBUFS);

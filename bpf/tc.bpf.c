@@ -59,7 +59,7 @@ int tc_egress(struct __sk_buff *skb)
 }
 
 /* Not attached anywhere: says what tc_ingress would do with the packet, in skb->cb as struct explanation, and changes
- * nothing. */
+ * nothing. skb->cb[0] says beforehand whether the packet comes in by an uplink. */
 SEC("tc")
 int explain(struct __sk_buff *skb)
 {
@@ -69,6 +69,7 @@ int explain(struct __sk_buff *skb)
 	struct cursor cursor;
 
 	explanation.reason = parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS);
+	packet.is_outside = skb->cb[0] != 0;
 	if (explanation.reason == REASON_TRANSLATED)
 		explain_packet(&packet, &explanation);
 	skb->cb[0] = explanation.reason;

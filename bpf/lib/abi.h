@@ -57,6 +57,17 @@ enum no_destination {
 	NO_DESTINATION_DROP,
 };
 
+enum service_flag {
+	SERVICE_HAS_OUTSIDE = 1 << 4,   /* clients outside have an entry of their own, see enum service_view */
+	SERVICE_OUTSIDE_DROPS = 1 << 5, /* its no_destination, so that this entry tells all of the service */
+	SERVICE_HAS_RANGES = 1 << 6,    /* only for clients of source_ranges */
+};
+
+/* Added to the family of a key: the same service as clients outside have it, with the same id and another table. */
+enum service_view {
+	VIEW_OUTSIDE = 0x80,
+};
+
 struct service_key {
 	struct address address;
 	__be16 port;
@@ -72,12 +83,28 @@ struct service {
 	__u8 scheduler;
 	__u8 scheduler_flags;
 	__u8 no_destination;
-	__u8 padding;
+	__u8 flags; /* enum service_flag */
+};
+
+/* No services: in source_ranges, the addresses of clients that are inside by whatever device they come. */
+enum service_inside {
+	SERVICE_INSIDE4 = 0x7ffffffe,
+	SERVICE_INSIDE6 = 0x7fffffff,
+};
+
+/* Clients that may use a service, as BPF_MAP_TYPE_LPM_TRIE wants its keys. */
+struct source_range {
+	__u32 prefix_length; /* with the 32 bits of the service */
+	__u32 service;       /* its id */
+	struct address address;
 };
 
 enum destination_flag {
 	/* Configured; without it the entry waits in the trash for the end of its connections. */
 	DESTINATION_AVAILABLE = 1 << 0,
+	/* It is in the table of one view only. */
+	DESTINATION_INSIDE = 1 << 1,
+	DESTINATION_OUTSIDE = 1 << 2,
 };
 
 struct destination {
@@ -438,6 +465,7 @@ enum reason {
 	REASON_REJECTED_TOO_BIG,
 	REASON_REJECTED_TIME_EXCEEDED,
 	REASON_DROPPED_NO_DESTINATION,
+	REASON_DROPPED_SOURCE_RANGE,
 	REASON_DROPPED_REJECT_RATE,
 	REASON_DROPPED_REJECT_FAILED,
 	REASON_DROPPED_DESTINATION_GONE,
@@ -495,6 +523,7 @@ struct explanation {
 _Static_assert(sizeof(struct address) == 16, "IPv6 must fit");
 _Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden padding");
 _Static_assert(sizeof(struct service) == 16, "the layout user space writes");
+_Static_assert(sizeof(struct source_range) == 24, "a trie's key has no hidden padding");
 _Static_assert(sizeof(struct destination) == 72, "the layout user space writes");
 _Static_assert(sizeof(struct connection) == 64, "one cache line a packet");
 _Static_assert(sizeof(struct flow) == 8, "as large as a slot");

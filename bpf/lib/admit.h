@@ -6,6 +6,7 @@
 #include "address.h"
 #include "conn.h"
 #include "schedule.h"
+#include "view.h"
 
 /* How often another source port is tried where the translated tuple is taken. */
 #define PORT_TRIES 8
@@ -194,6 +195,9 @@ __noinline int admit(const struct packet *packet, __u32 *destination)
 		return reason;
 	if (!is_possible_client(&packet->tuple))
 		return REASON_PASSED_MARTIAN;
+	reason = enter_view(packet, &service);
+	if (reason != REASON_TRANSLATED || !service)
+		return reason;
 	*destination = schedule(service, packet, &choice);
 	return *destination == NO_CHOICE ? reason_without_destination(service) : REASON_TRANSLATED;
 }

@@ -6,6 +6,7 @@
 #include "conn.h"
 #include "reuse.h"
 #include "schedule.h"
+#include "view.h"
 
 static __always_inline int explain_known(const struct packet *packet, struct explanation *explanation)
 {
@@ -41,6 +42,9 @@ static __noinline void explain_packet(const struct packet *packet, struct explan
 	if (explanation->reason != REASON_TRANSLATED || !service)
 		return;
 	explanation->service = service->id + 1;
+	explanation->reason = enter_view(packet, &service);
+	if (explanation->reason != REASON_TRANSLATED || !service)
+		return;
 	destination = schedule(service, packet, &choice);
 	if (destination == NO_CHOICE) {
 		explanation->reason = reason_without_destination(service);

@@ -19,6 +19,18 @@ struct {
 	__type(value, struct service);
 } services SEC(".maps");
 
+/*
+ * Of services that are not for everybody, their clients' networks. Written by the control plane, read at new
+ * connections to such services. Full: the Service is not programmed, and that is said.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct source_range);
+	__type(value, __u32);
+} source_ranges SEC(".maps");
+
 /* Written by the control plane, read at every new connection. Full: as services. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -44,12 +44,13 @@ static __noinline enum reason find_source(struct __sk_buff *skb, const struct pa
 	return is_unspecified(source) ? REASON_DROPPED_NO_ROUTE : REASON_TRANSLATED;
 }
 
-static __noinline struct connection *open_connection_of_uplink(struct __sk_buff *skb, const struct packet *packet,
+static __noinline struct connection *open_connection_of_uplink(struct __sk_buff *skb, struct packet *packet,
 							       struct flow *flow, enum reason *reason)
 {
 	struct address source = {};
 	__u32 destination = 0;
 
+	packet->is_outside = 1;
 	*reason = admit(packet, &destination);
 	if (*reason != REASON_TRANSLATED)
 		return NULL;

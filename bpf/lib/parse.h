@@ -50,8 +50,9 @@ struct tuple {
 /* A parsed packet. */
 struct packet {
 	struct tuple tuple;
-	__u8 event;   /* enum tcp_event, enum sctp_event */
-	__u8 has_syn; /* or an SCTP INIT */
+	__u8 event;          /* enum tcp_event, enum sctp_event */
+	__u8 has_syn : 1;    /* or an SCTP INIT */
+	__u8 is_outside : 1; /* it came in by an uplink: set where a connection is opened */
 	__u16 transport_offset;
 	__u32 length; /* bytes from the IP header on */
 };

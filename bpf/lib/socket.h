@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "reuse.h"
 #include "schedule.h"
+#include "view.h"
 
 /*
  * Schedules a socket's first request. A socket without an address of its own is to its scheduler a client at the
@@ -29,6 +30,9 @@ static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, s
 		packet->tuple.source = packet->tuple.destination;
 	if (!packet->tuple.source_port) /* not known before the kernel picks one: let sh-port spread all the same */
 		packet->tuple.source_port = cookie;
+	reason = enter_view(packet, &service);
+	if (reason != REASON_TRANSLATED || !service)
+		return reason;
 	destination = schedule(service, packet, &choice);
 	if (destination == NO_CHOICE)
 		return reason_without_destination(service);

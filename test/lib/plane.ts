@@ -201,6 +201,7 @@ function empty(programs: BpfPrograms): void {
   for (const name of [
     'services',
     'service_statistics',
+    'source_ranges',
     'caches',
     'cached_addresses',
     'cached_destinations',

@@ -14,6 +14,7 @@ interface ExplainOptions {
   readonly client: SocketAddress;
   readonly service: AddressServiceKey;
   readonly output: 'text' | 'json';
+  readonly outside?: boolean;
   readonly pinDir: string;
 }
 
@@ -28,6 +29,7 @@ const results: Readonly<Record<string, string>> = {
   passed_malformed: 'passes untouched: it is not well-formed',
   rejected_no_destination: 'is rejected with an ICMP error: no real server takes new connections',
   dropped_no_destination: 'is dropped: no real server takes new connections',
+  dropped_source_range: 'is dropped: its address is in none of the source ranges of the service',
   dropped_destination_gone: 'is dropped: it belongs to a connection with a real server that was removed',
 };
 
@@ -44,18 +46,19 @@ export function explainCommand(io: CommandOutput): Command {
       'the virtual service; tcp unless /udp or /sctp is given',
       parseService,
     )
+    .option('--outside', 'the client comes in by a device that leads off this node')
     .addOption(
       new Option('-o, --output <format>', 'how to print it').choices(['text', 'json']).default('text'),
     )
     .addOption(pinDirectoryOption())
-    .action(async ({ client, service, output, pinDir }: ExplainOptions) => {
+    .action(async ({ client, service, output, pinDir, outside }: ExplainOptions) => {
       if (addressFamily(client.address) !== addressFamily(service.address)) {
         throw new InputError(
           `Expected client and service of one family but received ${client.address} and ${service.address}`,
         );
       }
       const { explainPacket } = await import('../../dataplane/bpf/explain.ts');
-      const explanation = explainPacket(pinDir, client, service);
+      const explanation = explainPacket(pinDir, client, service, outside ? 'outside' : 'inside');
       io.stdout(
         output === 'json'
           ? `${JSON.stringify({ client, ...explanation }, null, 2)}\n`

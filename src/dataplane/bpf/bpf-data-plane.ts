@@ -2,6 +2,7 @@
 // The BPF data plane: operations in, maps out.
 import { BpvsError, OperationError } from '../../errors.ts';
 import type { Address } from '../../model/address.ts';
+import type { Cidr } from '../../model/cidr.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Operation } from '../../model/operation.ts';
 import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
@@ -24,11 +25,12 @@ import { HostedAddresses } from './hosted-addresses.ts';
 import type { BpfOptions } from './options.ts';
 import { SchedulerCaches } from './scheduler-caches.ts';
 import { isKnownScheduler, knownSchedulers, watchesEdits } from './schedulers.ts';
-import { type SchedulerEvent, type ServiceEntry, ServiceTableMap } from './service-table.ts';
+import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
 import { writeSettings } from './settings.ts';
 import { hostTables, SocketExpiry } from './socket-expiry.ts';
 import { Uplinks } from './uplinks.ts';
 import { BpfView } from './view.ts';
+import type { SchedulerEvent } from './view-table.ts';
 
 /**
  * Writes virtual services into the maps. All operations on one service that follow one another are shown to packets at once,
@@ -151,6 +153,11 @@ export class BpfDataPlane implements DataPlane {
     this.#hosted.update();
   }
 
+  /** Clients with these addresses are inside, by whatever device their packets come in. Throws OperationError (ENOSPC). */
+  setInsideSources(ranges: readonly Cidr[]): void {
+    this.#services.ranges.setInside(ranges);
+  }
+
   close(): void {
     this.programs.close();
   }
@@ -213,6 +220,7 @@ export class BpfDataPlane implements DataPlane {
         checkScheduler(operation.service, entry.slots.length);
         undo.push(keep(entry));
         if (entry.definition.scheduler !== operation.service.scheduler) tell(entry, 'bound');
+        else if (!entry.definition.outside !== !operation.service.outside) tell(entry, 'changed');
         entry.definition = operation.service;
         return entry;
       }
@@ -241,7 +249,8 @@ export class BpfDataPlane implements DataPlane {
         const { slot: edited, takeBack } = this.#destinations.edit(slot, operation.destination);
         undo.push(takeBack, keep(entry));
         entry.slots = entry.slots.map((other) => (other === slot ? edited : other));
-        if (!watchesEdits(entry.definition.scheduler)) return undefined;
+        const isForOthers = slot.destination.clients !== operation.destination.clients;
+        if (!watchesEdits(entry.definition.scheduler) && !isForOthers) return undefined;
         tell(entry, 'changed');
         return entry;
       }

@@ -15,6 +15,7 @@ const spareCacheEntries = 65_536;
 /** Every map of bpf/lib/maps.h, with the number of its entries. */
 const entriesOf = {
   services: (sizes) => sizes.services,
+  source_ranges: () => 0,
   destinations: (sizes) => sizes.destinations,
   destination_loads: (sizes) => sizes.destinations,
   overloads: (sizes) => sizes.destinations,

@@ -4,6 +4,7 @@ import { addressBytes, addressFamily, addressFromBytes, type Family } from '../.
 import type { Connection, ConnectionState } from '../../model/connection.ts';
 import { type SchedulerFlag, type SchedulerName, schedulerNames } from '../../model/scheduler.ts';
 import {
+  type ClientSide,
   type Destination,
   type ForwardingMethod,
   type NoDestination,
@@ -48,6 +49,14 @@ const noDestinationNumbers: Readonly<Record<NoDestination, number>> = {
   drop: enums.no_destination.NO_DESTINATION_DROP,
 };
 
+const serviceFlag = enums.service_flag;
+
+/** A destination that only clients of one side have. */
+const clientFlags: Readonly<Record<ClientSide, number>> = {
+  inside: enums.destination_flag.DESTINATION_INSIDE,
+  outside: enums.destination_flag.DESTINATION_OUTSIDE,
+};
+
 const stateNames = new Map<number, ConnectionState>(
   Object.entries(enums.connection_state)
     .filter(([name]) => !name.endsWith('_COUNT'))
@@ -65,8 +74,16 @@ export const reasonNames: readonly string[] = Object.entries(enums.reason)
   .sort(([, a], [, b]) => a - b)
   .map(([name]) => name.replace('REASON_', '').toLowerCase());
 
-export function encodeServiceKey(key: VirtualServiceKey): Uint8Array {
-  return encode(layouts.service_key, keyFields(key));
+export function encodeServiceKey(key: VirtualServiceKey, side: ClientSide = 'inside'): Uint8Array {
+  const fields = keyFields(key);
+  const view = side === 'outside' ? enums.service_view.VIEW_OUTSIDE : 0;
+  return encode(layouts.service_key, { ...fields, family: fields.family | view });
+}
+
+/** Which view of its service an entry of the map `services` is. */
+export function sideOfKey(key: Uint8Array): ClientSide {
+  const isOutside = decode(layouts.service_key, key).family & enums.service_view.VIEW_OUTSIDE;
+  return isOutside ? 'outside' : 'inside';
 }
 
 /** A firewall mark takes the place of the address, with a protocol that no packet has. */
@@ -102,17 +119,38 @@ export interface ServiceTable {
   readonly tableSize: number;
 }
 
-export function encodeService(service: VirtualServiceDefinition, where: ServiceTable): Uint8Array {
+export function encodeService(
+  service: VirtualServiceDefinition,
+  where: ServiceTable,
+  side: ClientSide = 'inside',
+): Uint8Array {
+  const { outside } = service;
+  const noDestination = side === 'outside' && outside ? outside.noDestination : service.noDestination;
   return encode(layouts.service, {
     id: where.id,
     table: where.table,
     table_size: where.tableSize,
     scheduler: schedulerNumber(service.scheduler),
     scheduler_flags: service.schedulerFlags.reduce((bits, flag) => bits | flagBits[flag], 0),
-    no_destination: noDestinationNumbers[service.noDestination],
+    no_destination: noDestinationNumbers[noDestination],
+    flags: serviceFlags(service),
   });
 }
 
+function serviceFlags({ outside, sourceRanges }: VirtualServiceDefinition): number {
+  return (
+    (outside ? serviceFlag.SERVICE_HAS_OUTSIDE : 0) |
+    (outside?.noDestination === 'drop' ? serviceFlag.SERVICE_OUTSIDE_DROPS : 0) |
+    (sourceRanges ? serviceFlag.SERVICE_HAS_RANGES : 0)
+  );
+}
+
+function outsideOf(flags: number): Pick<VirtualServiceDefinition, 'outside'> {
+  if ((flags & serviceFlag.SERVICE_HAS_OUTSIDE) === 0) return {};
+  return { outside: { noDestination: flags & serviceFlag.SERVICE_OUTSIDE_DROPS ? 'drop' : 'reject' } };
+}
+
+/** Of the entry that clients inside have, which tells all but the source ranges. */
 export function decodeService(key: Uint8Array, value: Uint8Array): VirtualServiceDefinition & ServiceTable {
   const { address, port, protocol, family } = decode(layouts.service_key, key);
   const service = decode(layouts.service, value);
@@ -123,6 +161,7 @@ export function decodeService(key: Uint8Array, value: Uint8Array): VirtualServic
       (flag) => service.scheduler_flags & flagBits[flag],
     ),
     noDestination: service.no_destination === noDestinationNumbers.drop ? 'drop' : 'reject',
+    ...outsideOf(service.flags),
     id: service.id,
     table: service.table,
     tableSize: service.table_size,
@@ -153,7 +192,9 @@ export function encodeDestination(entry: DestinationEntry): Uint8Array {
     protocol: service.protocol,
     family: service.family,
     forwarding: forwardingNumbers[destination.forwarding],
-    flags: entry.isAvailable ? enums.destination_flag.DESTINATION_AVAILABLE : 0,
+    flags:
+      (entry.isAvailable ? enums.destination_flag.DESTINATION_AVAILABLE : 0) |
+      (destination.clients ? clientFlags[destination.clients] : 0),
     weight: destination.weight,
     service: entry.serviceId,
     added: entry.added,
@@ -161,6 +202,11 @@ export function encodeDestination(entry: DestinationEntry): Uint8Array {
     lower_threshold: destination.lowerThreshold ?? 0,
     last_weight: entry.lastWeight,
   });
+}
+
+function clientsOf(flags: number): Pick<Destination, 'clients'> {
+  if (flags & clientFlags.inside) return { clients: 'inside' };
+  return flags & clientFlags.outside ? { clients: 'outside' } : {};
 }
 
 /** Undefined for an entry that was never used. */
@@ -178,6 +224,7 @@ export function decodeDestination(bytes: Uint8Array, at: number): DestinationEnt
       forwarding: forwardings[entry.forwarding] ?? 'masq',
       ...(entry.upper_threshold !== 0 && { upperThreshold: entry.upper_threshold }),
       ...(entry.lower_threshold !== 0 && { lowerThreshold: entry.lower_threshold }),
+      ...clientsOf(entry.flags),
     },
     added: entry.added,
     lastWeight: entry.last_weight,

@@ -6,6 +6,7 @@ import { addressBytes, addressFamily } from '../../model/address.ts';
 import type { SocketAddress } from '../../model/connection.ts';
 import {
   type AddressServiceKey,
+  type ClientSide,
   type Destination,
   type Protocol,
   protocolNumbers,
@@ -49,6 +50,7 @@ export function explainPacket(
   pinDirectory: string,
   client: SocketAddress,
   service: AddressServiceKey,
+  side: ClientSide = 'inside',
 ): Explanation {
   using maps = BpfMaps.openPinned(pinDirectory);
   const pin = programPin(pinDirectory, 'explain');
@@ -58,12 +60,10 @@ export function explainPacket(
   using program = BpfProgram.openPinned(pin);
   const { context } = program.testRun({
     data: firstPacket(client, service),
-    context: contextWith(),
+    context: contextWith([side === 'outside' ? 1 : 0]),
   });
   const answer = decode(layouts.explanation, context, controlBuffer);
-  const key = encodeServiceKey(service);
-  const entry = maps.get('services').lookup(key);
-  const found = entry && decodeService(key, entry);
+  const found = lookUp(maps, service, side) ?? lookUp(maps, service, 'inside');
   return {
     reason: reasonNames[answer.reason] ?? String(answer.reason),
     isKnownConnection: answer.connection > 0,
@@ -73,6 +73,12 @@ export function explainPacket(
     place: answer.place > 0 ? answer.place - 1 : undefined,
     tableSize: found?.tableSize ?? 0,
   };
+}
+
+/** A view of the service; clients outside may have none of their own. */
+function lookUp(maps: BpfMaps, service: AddressServiceKey, side: ClientSide) {
+  const entry = maps.get('services').lookup(encodeServiceKey(service, side));
+  return entry && decodeService(encodeServiceKey(service), entry);
 }
 
 function termsOf(service: ServiceTerms): ServiceTerms {

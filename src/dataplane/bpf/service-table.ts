@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Virtual services in the maps: their entries, and their schedulers' tables.
 import { BpvsError, OperationError } from '../../errors.ts';
-import type { SchedulerName } from '../../model/scheduler.ts';
 import {
+  type ClientSide,
+  serviceFamily,
   type VirtualServiceDefinition,
   type VirtualServiceKey,
   virtualServiceId,
@@ -10,21 +11,15 @@ import {
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { AddressFilter } from './address-filter.ts';
 import type { BpfMaps } from './bpf-maps.ts';
-import { decodeService, encodeService, encodeServiceKey, type ServiceTable } from './codec.ts';
+import { decodeService, encodeService, encodeServiceKey, type ServiceTable, sideOfKey } from './codec.ts';
 import type { Slot } from './destination-table.ts';
 import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
 import type { SchedulerCaches } from './scheduler-caches.ts';
-import {
-  buildTable,
-  hasCache,
-  isPlainList,
-  stateAfterBind,
-  stateAfterChange,
-  type TableList,
-  type TableWords,
-} from './schedulers.ts';
+import { isPlainList } from './schedulers.ts';
+import { SourceRanges } from './source-ranges.ts';
 import { ServiceStatistics } from './statistics.ts';
+import { type SchedulerEvent, ViewTables, type WrittenTable } from './view-table.ts';
 
 /** A virtual service as this process knows it. */
 export interface ServiceEntry {
@@ -32,23 +27,16 @@ export interface ServiceEntry {
   readonly id: number;
   /** Newest first, as the kernel's list. */
   slots: readonly Slot[];
-  /** Where its table is, and the list it was made from; undefined until it is first written. */
-  table: { readonly start: number; readonly size: number; readonly list: TableList } | undefined;
-  /** The number of its scheduler's cache, if it has one. */
-  cache: bigint | undefined;
+  /** Of each view that it has; undefined until it is first written. */
+  tables: Readonly<Partial<Record<ClientSide, WrittenTable | undefined>>>;
   /** What its scheduler has been told since then: it takes one after the other, as the kernel's does. */
   events: readonly SchedulerEvent[];
 }
 
-/** It was given to the service with this list, or the list has become this. */
-export interface SchedulerEvent {
-  readonly kind: 'bound' | 'changed';
-  readonly list: TableList;
-}
-
 export class ServiceTableMap {
   readonly #services: BpfMap;
-  readonly #places: BpfMap;
+  readonly #tables: ViewTables;
+  readonly ranges: SourceRanges;
   readonly #statistics: ServiceStatistics;
   readonly #allocator: PlaceAllocator;
   readonly #filter: AddressFilter;
@@ -71,8 +59,9 @@ export class ServiceTableMap {
     this.#caches = caches;
     this.#services = maps.get('services');
     this.#statistics = new ServiceStatistics(maps);
-    this.#places = maps.get('places');
-    this.#allocator = new PlaceAllocator(this.#places.maxEntries, now);
+    this.ranges = new SourceRanges(maps.get('source_ranges'));
+    this.#allocator = new PlaceAllocator(maps.get('places').maxEntries, now);
+    this.#tables = new ViewTables(maps.get('places'), this.#allocator, caches);
   }
 
   get(key: VirtualServiceKey): ServiceEntry | undefined {
@@ -91,24 +80,32 @@ export class ServiceTableMap {
   adopt(slotsOf: ReadonlyMap<number, readonly Slot[]>, highestId: number): void {
     this.#nextId = highestId + 1;
     const regions: { start: number; words: number }[] = [];
-    for (const [key, value] of this.#services.entries()) {
+    const outside = new Map<number, WrittenTable>();
+    const written = [...this.#services.entries()];
+    for (const [key, value] of written) {
       const { id, table, tableSize, ...definition } = decodeService(key, value);
-      const slots = slotsOf.get(id) ?? [];
-      this.#entries.set(virtualServiceId(definition), {
-        definition,
-        id,
-        slots,
-        table: { start: table, size: tableSize, list: slots },
-        cache: hasCache(definition.scheduler) ? this.#readState(table) : undefined,
-        events: [],
-      });
-      this.#answer(definition);
+      if (sideOfKey(key) === 'outside')
+        outside.set(id, this.#tables.adopt(definition, table, tableSize, slotsOf.get(id) ?? []));
       this.#nextId = Math.max(this.#nextId, id + 1);
       regions.push({ start: table, words: 1 + tableSize });
     }
+    for (const [key, value] of written) {
+      if (sideOfKey(key) === 'outside') continue;
+      const { id, table, tableSize, ...terms } = decodeService(key, value);
+      const sourceRanges = this.ranges.adopted(id, serviceFamily(terms));
+      const definition = { ...terms, ...(sourceRanges && { sourceRanges }) };
+      const slots = slotsOf.get(id) ?? [];
+      const inside = this.#tables.adopt(definition, table, tableSize, slots);
+      const tables = { inside, outside: outside.get(id) };
+      this.#entries.set(virtualServiceId(definition), { definition, id, slots, tables, events: [] });
+      this.#answer(definition);
+    }
     this.#allocator.adopt(regions);
+    this.ranges.forgetOthers(new Set(Array.from(this.#entries.values(), ({ id }) => id)));
     this.#statistics.adopt(new Set(Array.from(this.#entries.values(), ({ id }) => id)));
-    const caches = [...this.entries()].flatMap(({ cache }) => cache ?? []);
+    const caches = [...this.entries()].flatMap(({ tables: { inside, outside } }) =>
+      [inside?.cache, outside?.cache].filter((cache) => cache !== undefined),
+    );
     this.#caches.dropOthers(new Set(caches));
   }
 
@@ -124,8 +121,7 @@ export class ServiceTableMap {
       definition,
       id: this.#nextId++,
       slots: [],
-      table: undefined,
-      cache: undefined,
+      tables: {},
       events: [{ kind: 'bound', list: [] }],
     };
     this.#statistics.add(entry.id);
@@ -136,8 +132,9 @@ export class ServiceTableMap {
 
   delete(entry: ServiceEntry): void {
     this.#services.delete(encodeServiceKey(entry.definition));
-    if (entry.table) this.#allocator.retire(entry.table.start, 1 + entry.table.size);
-    if (entry.cache !== undefined) this.#caches.drop(entry.cache);
+    this.#deleteOutside(entry);
+    if (entry.tables.inside) this.#tables.retire(entry.tables.inside);
+    this.ranges.keepOnly(entry.id, []);
     this.#entries.delete(virtualServiceId(entry.definition));
     this.#statistics.delete(entry.id);
     this.#filter.removeService(entry.definition);
@@ -150,69 +147,72 @@ export class ServiceTableMap {
     if (service.mark === undefined) this.#hosted.add(service.address);
   }
 
-  /** Writes a service so that packets see either all that was or all that is: a new table first, the entry that points to it last. */
-  write(entry: ServiceEntry): void {
-    if (entry.events.length > 0) this.#writeTable(entry, buildTable(entry.definition.scheduler, entry.slots));
-    else if (entry.table) this.#writeEntry(entry, entry.table);
+  /**
+   * Writes a service so that packets see either all that was or all that is: new tables first, then the entry of clients
+   * outside, last the one that points to it. Clients are let in before the entry asks for whom it is, others sent away after.
+   * @param needsTables false where the tables that are there go on
+   */
+  write(entry: ServiceEntry, needsTables: boolean = entry.events.length > 0): void {
+    const { definition, slots, events, id } = entry;
+    const ranges = definition.sourceRanges ?? [];
+    this.ranges.add(id, ranges);
+    const made: WrittenTable[] = [];
+    const current = (side: ClientSide): WrittenTable => {
+      const old = entry.tables[side];
+      if (old && !needsTables) return old;
+      const told: readonly SchedulerEvent[] = old ? events : [{ kind: 'bound', list: slots }];
+      const table = this.#tables.make(definition, side, slots, old, told);
+      made.push(table);
+      return table;
+    };
+    const former = entry.tables;
+    try {
+      const outside = definition.outside && current('outside');
+      const inside = current('inside');
+      if (outside) this.#writeEntry(entry, 'outside', outside);
+      this.#writeEntry(entry, 'inside', inside);
+      entry.tables = { inside, outside: outside ?? former.outside };
+    } catch (error) {
+      for (const table of made) this.#tables.retire(table, [former.inside, former.outside]);
+      if (definition.outside && !former.outside)
+        this.#services.delete(encodeServiceKey(definition, 'outside'));
+      throw error;
+    }
+    entry.events = [];
+    if (!definition.outside) this.#deleteOutside(entry);
+    this.ranges.keepOnly(id, ranges);
+    for (const old of [former.inside, definition.outside && former.outside])
+      if (old && old !== entry.tables.inside && old !== entry.tables.outside)
+        this.#tables.retire(old, [entry.tables.inside, entry.tables.outside]);
   }
 
   /** An earlier process may have ended between writing a destination and the table that holds it. */
   refresh(entry: ServiceEntry): void {
-    const { scheduler } = entry.definition;
-    const { table: old, slots } = entry;
-    if (!old || (isPlainList(scheduler) && old.size === slots.length)) return;
-    const table = buildTable(scheduler, slots);
-    if (old.size !== table.length / 2) entry.events = [{ kind: 'changed', list: slots }];
-    this.#writeTable(entry, table);
+    const { definition, slots, tables } = entry;
+    if (!tables.inside) return;
+    const isCurrent = (side: ClientSide, table: WrittenTable | undefined) =>
+      table !== undefined && this.#tables.isCurrent(definition, side, slots, table);
+    const areSizesRight =
+      isCurrent('inside', tables.inside) &&
+      (definition.outside ? isCurrent('outside', tables.outside) : !tables.outside);
+    if (areSizesRight && isPlainList(definition.scheduler)) return;
+    if (!areSizesRight) entry.events = [{ kind: 'changed', list: slots }];
+    this.write(entry, true);
   }
 
-  #writeTable(entry: ServiceEntry, table: TableWords): void {
-    const state = this.#state(entry);
-    const before = entry.cache;
-    const cache = hasCache(entry.definition.scheduler) ? state : undefined;
-    try {
-      this.#place(entry, state, table);
-    } catch (error) {
-      if (cache !== undefined && cache !== before) this.#caches.drop(cache);
-      throw error;
-    }
-    entry.cache = cache;
-    if (before !== undefined && before !== cache) this.#caches.drop(before);
+  /** Nobody is sent there any more. */
+  #deleteOutside(entry: ServiceEntry): void {
+    const { outside } = entry.tables;
+    if (!outside) return;
+    this.#services.delete(encodeServiceKey(entry.definition, 'outside'));
+    this.#tables.retire(outside);
+    entry.tables = { ...entry.tables, outside: undefined };
   }
 
-  /** Finds a place for the table, writes it there, and makes the entry point to it. */
-  #place(entry: ServiceEntry, state: bigint, table: TableWords): void {
-    const old = entry.table;
-    const size = table.length / 2;
-    const start = this.#allocator.take(1 + size);
-    if (start === undefined) {
-      throw new OperationError(
-        'ENOSPC',
-        `The map places is full: no room for the table of ${virtualServiceId(entry.definition)}`,
-      );
-    }
-    const words = new Uint32Array(2 + table.length);
-    words[0] = Number(state & 0xffff_ffffn);
-    words[1] = Number(state >> 32n);
-    words.set(table, 2);
-    const indexes = new Uint32Array(1 + size);
-    for (let i = 0; i < indexes.length; i++) indexes[i] = start + i;
-    this.#places.updateBatch(new Uint8Array(indexes.buffer), new Uint8Array(words.buffer), indexes.length);
+  #writeEntry({ definition, id }: ServiceEntry, side: ClientSide, { start, size }: WrittenTable): void {
+    const table: ServiceTable = { id, table: start, tableSize: size };
     try {
-      this.#writeEntry(entry, { start, size });
-    } catch (error) {
-      this.#allocator.retire(start, 1 + size);
-      throw error;
-    }
-    entry.table = { start, size, list: entry.slots };
-    entry.events = [];
-    if (old) this.#allocator.retire(old.start, 1 + old.size);
-  }
-
-  #writeEntry({ definition, id }: ServiceEntry, where: { start: number; size: number }): void {
-    const table: ServiceTable = { id, table: where.start, tableSize: where.size };
-    try {
-      this.#services.update(encodeServiceKey(definition), encodeService(definition, table));
+      this.#services.update(encodeServiceKey(definition, side), encodeService(definition, table, side));
     } catch (error) {
       throw error instanceof BpvsError && error.code === 'E2BIG'
         ? new OperationError(
@@ -222,27 +222,5 @@ export class ServiceTableMap {
           )
         : error;
     }
-  }
-
-  /** The scheduler's state for the new table: what packets made of it, then what it has been told. */
-  #state({ definition: { scheduler }, table, events }: ServiceEntry): bigint {
-    let list = table?.list ?? [];
-    let state = table && events[0]?.kind !== 'bound' ? this.#readState(table.start) : 0n;
-    for (const event of events) {
-      state =
-        event.kind === 'bound'
-          ? this.#stateAfterBind(scheduler, event.list)
-          : stateAfterChange(scheduler, state, list, event.list);
-      list = event.list;
-    }
-    return state;
-  }
-
-  #stateAfterBind(scheduler: SchedulerName, list: TableList): bigint {
-    return hasCache(scheduler) ? this.#caches.open() : stateAfterBind(scheduler, list);
-  }
-
-  #readState(start: number): bigint {
-    return this.#places.lookup(new Uint8Array(Uint32Array.of(start).buffer))?.readBigUInt64LE() ?? 0n;
   }
 }

@@ -8,7 +8,7 @@ import { type VirtualServiceKey, virtualServiceId } from '../../model/virtual-se
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { DataPlaneView, DestinationStatus, VirtualServiceStatus } from '../data-plane.ts';
 import { BpfMaps, onlyKey } from './bpf-maps.ts';
-import { decodeConnection, decodeService, reasonNames, type Settings } from './codec.ts';
+import { decodeConnection, decodeService, reasonNames, type Settings, sideOfKey } from './codec.ts';
 import { readDestinations } from './destination-table.ts';
 import { layouts } from './layouts.ts';
 import { type PinnedProgram, runPinned } from './program-pins.ts';
@@ -45,7 +45,8 @@ export class BpfView implements DataPlaneView {
     this.#run('flush');
     const destinations = this.#destinationsByService();
     const numbers = readServiceStatistics(this.#maps);
-    return [...this.#maps.get('services').entries()].map(([key, value]) => {
+    return [...this.#maps.get('services').entries()].flatMap(([key, value]) => {
+      if (sideOfKey(key) === 'outside') return []; // the other entry of the same service tells all
       const { id, table, tableSize, ...definition } = decodeService(key, value);
       return { ...definition, ...numbers(id), destinations: destinations.get(id) ?? [] };
     });
@@ -121,7 +122,7 @@ export class BpfView implements DataPlaneView {
     const wanted = virtualServiceId(service);
     for (const [key, value] of this.#maps.get('services').entries()) {
       const { id, ...definition } = decodeService(key, value);
-      if (virtualServiceId(definition) === wanted) return id;
+      if (sideOfKey(key) === 'inside' && virtualServiceId(definition) === wanted) return id;
     }
     throw new OperationError('ESRCH', `No such service: ${wanted}`);
   }
