@@ -6,16 +6,13 @@ import { knownSchedulers } from '../../src/dataplane/bpf/schedulers.ts';
 import type { SchedulerName } from '../../src/model/scheduler.ts';
 import { missingForBpf, TestPlane } from './plane.ts';
 import { numberFrom, Random } from './random.ts';
-import { Life, secondsUntilEmpty, virtuals } from './scheduler-life.ts';
+import { cacheExpirations, Life, secondsUntilEmpty, virtuals } from './scheduler-life.ts';
 
 const firstSeed = numberFrom('BPVS_SCHEDULER_SEED', 20_261_121);
 const lives = numberFrom('BPVS_SCHEDULER_LIVES', 10_000);
 /** A test each, with a seed of its own: mh's tables take their time. */
 const livesOfTest = 2000;
 const sizes = { services: 64, destinations: 4096, places: 1 << 21, connections: 16_384, halfOpen: 16_384 };
-/** A service may change to any of these; not to those that remember what they chose for an address. */
-const schedulers = knownSchedulers.filter((name) => name !== 'lblc' && name !== 'lblcr');
-
 /** Mostly short ones; now and then one that goes far. */
 function steps(random: Random): number {
   return random.once(25) ? 40 : 3 + random.below(5);
@@ -31,9 +28,9 @@ function compare(scheduler: SchedulerName, seed: number, count: number): number 
     try {
       if (n % virtuals === 0) {
         plane.advance(secondsUntilEmpty);
-        plane.restart({ ipvsProfile: profile });
+        plane.restart({ ipvsProfile: profile, ...cacheExpirations });
       }
-      const life = new Life(plane, random, { scheduler, schedulers, profile, n });
+      const life = new Life(plane, random, { scheduler, schedulers: knownSchedulers, profile, n });
       life.live(steps(random));
       picks += life.picks;
     } catch (error) {

@@ -21,10 +21,16 @@ const names = 8;
 const virtualPort = 80;
 const destinationPort = 8080;
 const flagSets: readonly (readonly SchedulerFlag[])[] = [[], ['flag-1'], ['flag-2'], ['flag-1', 'flag-2']];
+/** The model's timer, from when a service got its scheduler on. */
+const housekeepingSeconds = 60;
 /** Seconds of its states: UDP, SYN_RECV, TIME_WAIT. */
 const timeouts = { udp: 300, opened: 60, closed: 120 } as const;
 /** No sums of these come within seconds of a timeout. */
 const pauses = [61, 121, 301] as const;
+/** Longer than the half hour after which lblc and lblcr forget what was not used for the time of the sysctl. */
+const longPause = 1861;
+/** The sysctls of lblc and lblcr. */
+export const cacheExpirations = { lblcExpirationSeconds: 200, lblcrExpirationSeconds: 100 } as const;
 
 interface OpenConnection {
   readonly protocol: Protocol;
@@ -59,6 +65,9 @@ export class Life {
   #waiting: Operation[] = [];
   #clients = 0;
   #now = 0;
+  /** Behind `#now` while the model catches up. */
+  #modelNow = 0;
+  #housekeepingAt = housekeepingSeconds;
   picks = 0;
 
   constructor(plane: TestPlane, random: Random, options: LifeOptions) {
@@ -70,7 +79,10 @@ export class Life {
     this.#protocol = n % 3 === 0 ? 'udp' : 'tcp';
     const host = (n % virtuals) + 1;
     this.#virtual = this.#isV6 ? `fd00:10:96::${host.toString(16)}` : `10.96.0.${host}`;
-    this.#model = new ServiceModel({ scheduler, schedulerFlags: random.pick(flagSets) }, { profile });
+    this.#model = new ServiceModel(
+      { scheduler, schedulerFlags: random.pick(flagSets) },
+      { profile, ...cacheExpirations, now: () => this.#modelNow },
+    );
     this.#do({ do: 'add-service', service: this.#definition() });
   }
 
@@ -148,27 +160,35 @@ export class Life {
 
   #editService(): void {
     const { scheduler } = this.#model;
-    this.#model.edit({
-      scheduler: this.#random.once(2) ? this.#random.pick(this.#options.schedulers) : scheduler,
-      schedulerFlags: this.#random.pick(flagSets),
-    });
+    this.#setScheduler(this.#random.once(2) ? this.#random.pick(this.#options.schedulers) : scheduler);
+    if (this.#random.once(2)) this.#setScheduler(this.#options.scheduler);
+  }
+
+  #setScheduler(scheduler: SchedulerName): void {
+    if (scheduler !== this.#model.scheduler) this.#housekeepingAt = this.#now + housekeepingSeconds;
+    this.#model.edit({ scheduler, schedulerFlags: this.#random.pick(flagSets) });
     this.#do({ do: 'edit-service', service: this.#definition() });
-    if (this.#random.once(2)) {
-      this.#model.edit({ scheduler: this.#options.scheduler, schedulerFlags: this.#model.schedulerFlags });
-      this.#do({ do: 'edit-service', service: this.#definition() });
-    }
   }
 
   #pause(): void {
     this.#flush();
-    const seconds = this.#random.pick(pauses);
+    const seconds = this.#random.once(5) ? longPause : this.#random.pick(pauses);
     this.#plane.advance(seconds);
     this.#now += seconds;
+    this.#keepHouse();
     for (const { destination, isActive } of this.#connections.filter(({ endsAt }) => endsAt <= this.#now)) {
       if (isActive) destination.deactivateConnection();
       destination.unbindConnection();
     }
     this.#connections = this.#connections.filter(({ endsAt }) => endsAt > this.#now);
+  }
+
+  #keepHouse(): void {
+    for (; this.#housekeepingAt <= this.#now; this.#housekeepingAt += housekeepingSeconds) {
+      this.#modelNow = this.#housekeepingAt;
+      this.#model.housekeep();
+    }
+    this.#modelNow = this.#now;
   }
 
   /** The client's FIN on a TCP connection that is being opened: TIME_WAIT. That of a removed destination is dropped. */
@@ -185,7 +205,7 @@ export class Life {
 
   #restart(): void {
     this.#flush();
-    this.#plane.restart({ ipvsProfile: this.#options.profile });
+    this.#plane.restart({ ipvsProfile: this.#options.profile, ...cacheExpirations });
   }
 
   #pick(): void {
