@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: manifests and the node's addresses in, virtual services in the data plane, programs at the devices.
-import { access } from 'node:fs/promises';
-import { type AgentSettings, nodePortCidrs } from '../config/agent-settings.ts';
 import { Attachments, checkCgroup, type DeviceHook } from '../dataplane/bpf/attachments.ts';
 import { BpfDataPlane } from '../dataplane/bpf/bpf-data-plane.ts';
 import { setBridgePorts } from '../dataplane/bpf/bridge-ports.ts';
@@ -9,30 +7,24 @@ import { removeDataPlane } from '../dataplane/bpf/cleanup.ts';
 import { type DeviceFilter, deviceProblems } from '../dataplane/bpf/devices.ts';
 import type { BpfOptions } from '../dataplane/bpf/options.ts';
 import { setPodDevices } from '../dataplane/bpf/pod-devices.ts';
-import { knownSchedulers } from '../dataplane/bpf/schedulers.ts';
 import type { Network, UplinkFilter } from '../dataplane/bpf/uplinks.ts';
 import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
-import { EnvironmentError, InputError, SystemError } from '../errors.ts';
-import { ManifestDirectory } from '../kube/manifest-directory.ts';
+import { EnvironmentError, SystemError } from '../errors.ts';
 import type { Address } from '../model/address.ts';
-import type { Cidr } from '../model/cidr.ts';
-import type { ClusterObjects, NodeObject } from '../model/cluster.ts';
 import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
 import type { LinkRecord } from '../native/network-records.ts';
 import { missingForDestroying } from '../native/socket-diagnostics.ts';
-import type { DesiredState } from '../plan/desired-state.ts';
-import { nodeView } from '../plan/node-view.ts';
-import { plan } from '../plan/plan.ts';
-import { Reconciler, type Reconciliation } from '../reconcile/reconciler.ts';
+import type { SyncPeriods } from '../reconcile/sync-runner.ts';
+import { type ClusterLocation, findSource, type OpenSource } from './cluster-source.ts';
 import { daemonOf, lockPins } from './daemon-lock.ts';
 import type { Log } from './log.ts';
 import { NetworkFollower } from './network.ts';
 import { OnceEach } from './once-each.ts';
-import { describeOperation, remarks } from './remarks.ts';
+import { type PlanningSettings, ServiceSync, type SyncObserver } from './service-sync.ts';
 import { Xdp, type XdpOptions, type XdpOutcome } from './xdp.ts';
 
 export interface DaemonOptions {
-  readonly manifests: string;
+  readonly cluster: ClusterLocation;
   readonly node: string;
   readonly cgroup: string;
   readonly isClientDevice: DeviceFilter;
@@ -44,27 +36,11 @@ export interface DaemonOptions {
   readonly scheduler: SchedulerName;
   readonly schedulerFlags?: readonly SchedulerFlag[] | undefined;
   /** What of a kube-proxy's configuration decides about Services; its defaults if not given. */
-  readonly planning?: Pick<AgentSettings, 'nodePortAddresses' | 'allowsExternalIps'>;
-  readonly observer?: DaemonObserver;
+  readonly planning?: PlanningSettings;
+  readonly observer?: SyncObserver;
+  /** When to sync; kube-proxy's by default. */
+  readonly syncPeriods?: SyncPeriods;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
-}
-
-/** Whoever tells others how the daemon is. */
-export interface DaemonObserver {
-  /** Something is different, and will be planned and programmed. */
-  queued(): void;
-  /** What was planned is programmed; `isComplete`: all of it. */
-  synced(isComplete: boolean): void;
-  /** @param node undefined: there is no Node of this name */
-  planned(desired: DesiredState, node: NodeObject | undefined, nodePorts: NodePortRange): void;
-}
-
-/** Where node ports may answer. */
-export interface NodePortRange {
-  /** Empty: everywhere. */
-  readonly cidrs: readonly Cidr[];
-  /** All that the node's devices hold. */
-  readonly addresses: readonly Address[];
 }
 
 const retryMs = 1000;
@@ -80,20 +56,13 @@ export class Daemon implements AsyncDisposable {
   readonly #dataPlane: BpfDataPlane;
   readonly #attachments: Attachments;
   readonly #xdp: Xdp;
-  readonly #reconciler: Reconciler;
-  readonly #remarks = new OnceEach();
-  readonly #failures = new OnceEach();
-  readonly #withheld = new OnceEach();
+  readonly #sync: ServiceSync;
   readonly #deviceProblems = new OnceEach();
   readonly #socketProblems = new OnceEach();
-  #objects: ClusterObjects | undefined;
-  #unread: readonly string[] = [];
-  #addresses: readonly Address[] = [];
   #links: readonly LinkRecord[] = [];
   readonly #expiresSockets: boolean;
   #isAttached = false;
   #retry: NodeJS.Timeout | undefined;
-  #services = 0;
 
   private constructor(options: DaemonOptions, log: Log, lock: Disposable) {
     this.#options = options;
@@ -103,10 +72,23 @@ export class Daemon implements AsyncDisposable {
     const { programs } = this.#dataPlane;
     this.#attachments = new Attachments(programs, options.bpf.pinDirectory, options.deviceHook);
     this.#xdp = new Xdp(options.xdp, new XdpAttachments(programs, options.bpf.pinDirectory), log);
-    this.#reconciler = this.#resources.use(
-      new Reconciler(this.#dataPlane, processTiming, (outcome) => this.#reconciled(outcome), {
-        drains: !options.bpf.expiresTcpSockets,
-      }),
+    const { node, scheduler, schedulerFlags, planning, observer, syncPeriods = defaultPeriods } = options;
+    this.#sync = this.#resources.use(
+      new ServiceSync(
+        this.#dataPlane,
+        {
+          node,
+          scheduler,
+          schedulerFlags,
+          planning,
+          observer,
+          periods: syncPeriods,
+          drains: !options.bpf.expiresTcpSockets,
+        },
+        processTiming,
+        log,
+        { reconciled: () => this.#expireSockets(), remarked: () => {} },
+      ),
     );
     this.#resources.defer(() => clearTimeout(this.#retry));
     const missing = missingForDestroying();
@@ -122,16 +104,16 @@ export class Daemon implements AsyncDisposable {
    * Resolves when every virtual service is in the maps and every device and the control group has its programs: nothing is
    * attached before the services are there, and no service is deleted that an unread manifest may have.
    * A start that fails removes the maps that it has made.
-   * Throws EnvironmentError, InputError (no such folder), LayoutError, SystemError.
+   * @param signal ends the waiting for the first objects; then this rejects with its reason
+   * Throws EnvironmentError, InputError (no such folder, no such kubeconfig), LayoutError, SystemError.
    */
-  static async start(options: DaemonOptions, log: Log): Promise<Daemon> {
+  static async start(options: DaemonOptions, log: Log, signal?: AbortSignal): Promise<Daemon> {
     const lock = await lockPins(options.bpf.pinDirectory);
     if (!lock) throw await alreadyRunning(options.bpf.pinDirectory);
     let daemon: Daemon;
+    let openSource: OpenSource;
     try {
-      await access(`${options.manifests}/.`).catch((error) => {
-        throw unreadable(options.manifests, error);
-      });
+      openSource = await findSource(options.cluster);
       checkCgroup(options.cgroup);
       daemon = new Daemon(options, log, lock);
     } catch (error) {
@@ -139,7 +121,7 @@ export class Daemon implements AsyncDisposable {
       throw error;
     }
     try {
-      await daemon.#start();
+      await daemon.#start(openSource, signal);
       return daemon;
     } catch (error) {
       const { isAdopted } = daemon.#dataPlane.programs;
@@ -150,7 +132,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   get services(): number {
-    return this.#services;
+    return this.#sync.services;
   }
 
   get devices(): number {
@@ -165,7 +147,7 @@ export class Daemon implements AsyncDisposable {
     return this.close();
   }
 
-  async #start(): Promise<void> {
+  async #start(openSource: OpenSource, signal: AbortSignal | undefined): Promise<void> {
     this.#resources.use(
       NetworkFollower.open({
         networkChanged: (network) => this.#setNetwork(network),
@@ -174,7 +156,7 @@ export class Daemon implements AsyncDisposable {
         failed: (error) => this.#log('warning', 'network events lost', { reason: error.message }),
       }),
     );
-    this.#resources.use(await this.#openManifests());
+    await this.#follow(openSource, signal);
     this.#attachments.attachSockets(this.#options.cgroup);
     this.#isAttached = true;
     this.#xdp.check(this.#attachDevices());
@@ -186,80 +168,40 @@ export class Daemon implements AsyncDisposable {
     this.#resources.defer(() => clearInterval(look));
   }
 
-  async #openManifests(): Promise<ManifestDirectory> {
-    const { manifests } = this.#options;
-    try {
-      return await ManifestDirectory.open(manifests, {
-        objectsChanged: (objects, unread) => {
-          this.#objects = objects;
-          this.#unread = unread;
-          this.#plan();
-        },
-        problemsFound: (problems) => {
-          for (const problem of problems) this.#log('warning', 'manifest problem', { problem });
-        },
+  /** Resolves when the first objects have been programmed. */
+  async #follow(openSource: OpenSource, signal: AbortSignal | undefined): Promise<void> {
+    const { promise: first, resolve, reject } = Promise.withResolvers<void>();
+    first.catch(() => {}); // whoever awaits it hears of it
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+    signal?.throwIfAborted();
+    const source = await openSource(this.#options.node, {
+      objectsChanged: (change, unread) => {
+        this.#sync.objectsChanged(change, unread);
+        resolve();
+      },
+      problemsFound: (problems) => {
+        for (const problem of problems) this.#log('warning', 'manifest problem', { problem });
+      },
+      endpointsTriggered: (slice, atMs) => this.#sync.latency.triggered(slice, atMs),
+      connectionChanged: (kind, problem) => this.#tellConnection(kind, problem),
+    });
+    this.#resources.use(source);
+    await first;
+  }
+
+  #tellConnection(kind: string, problem: string | undefined): void {
+    if (problem === undefined) this.#log('info', 'the API server is followed again', { kind });
+    else
+      this.#log('warning', 'the API server cannot be followed, what is known stays', {
+        kind,
+        reason: problem,
       });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      throw unreadable(manifests, error);
-    }
   }
 
   #setAddresses(addresses: readonly Address[]): void {
-    this.#addresses = addresses;
     this.#log('info', 'addresses of the node', { addresses: addresses.length });
     this.#dataPlane.setOwnAddresses(addresses);
-    this.#plan();
-  }
-
-  #plan(): void {
-    if (!this.#objects) return;
-    const { node, scheduler, schedulerFlags, planning, observer } = this.#options;
-    const own = this.#objects.nodes.find(({ name }) => name === node);
-    const cidrs = nodePortCidrs(planning?.nodePortAddresses ?? [], own?.addresses ?? []);
-    observer?.queued();
-    const desired = plan(this.#objects, nodeView(node, this.#addresses, own), {
-      families: [4, 6],
-      scheduler,
-      schedulerFlags,
-      schedulers: knownSchedulers,
-      allowsExternalIps: planning?.allowsExternalIps,
-      nodePortAddresses: cidrs,
-    });
-    observer?.planned(desired, own, { cidrs, addresses: this.#addresses });
-    this.#remark(desired);
-    this.#reconciler.want(desired.services, this.#unread.length === 0);
-  }
-
-  #remark(desired: DesiredState): void {
-    for (const remark of this.#remarks.fresh(remarks(desired))) {
-      this.#log('warning', 'service problem', { problem: remark });
-    }
-  }
-
-  #reconciled({ services, operations, withheld, draining, failures, durationMs }: Reconciliation): void {
-    this.#services = services;
-    this.#options.observer?.synced(failures.length === 0);
-    const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
-    for (const problem of this.#failures.fresh(lines)) {
-      this.#log('error', 'operation failed, it will be tried again', { problem });
-    }
-    const files = withheld > 0 ? [this.#unread.join(', ')] : [];
-    for (const file of this.#withheld.fresh(files)) {
-      this.#log('warning', 'virtual services that no manifest has are kept until these files are mended', {
-        files: file,
-        kept: withheld,
-      });
-    }
-    this.#log('info', 'reconciled', {
-      services,
-      operations,
-      failures: failures.length,
-      ...(withheld > 0 && { withheld }),
-      ...(draining > 0 && { draining }),
-      ms: Math.round(durationMs),
-    });
-    this.#expireSockets();
+    this.#sync.setAddresses(addresses);
   }
 
   /** After a reconciliation, so that who connects anew gets another destination; and again for those that came too late. */
@@ -311,6 +253,9 @@ export class Daemon implements AsyncDisposable {
   }
 }
 
+/** kube-proxy's for IPVS, but that nothing waits: an event costs what its Service costs. */
+const defaultPeriods: SyncPeriods = { minMs: 0, maxMs: 30_000 };
+
 const socketsStay = 'sockets of the host keep destinations that are removed';
 
 const processTiming = {
@@ -320,10 +265,6 @@ const processTiming = {
     return () => clearTimeout(timer);
   },
 };
-
-function unreadable(manifests: string, cause: unknown): InputError {
-  return new InputError(`Expected a readable folder for --manifests but received "${manifests}"`, { cause });
-}
 
 async function alreadyRunning(pinDirectory: string): Promise<EnvironmentError> {
   const pid = await daemonOf(pinDirectory);

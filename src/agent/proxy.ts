@@ -7,11 +7,12 @@ import { BpvsError } from '../errors.ts';
 import { healthCheckAddresses } from '../plan/node-port-addresses.ts';
 import type { CommandOutput } from './commands/common.ts';
 import { watchConfiguration } from './configuration-watch.ts';
-import type { DaemonObserver, DaemonOptions } from './daemon.ts';
+import type { DaemonOptions } from './daemon.ts';
 import { applyKernelSettings, applyOomScore, kernelSettings } from './kernel-settings.ts';
 import type { Log } from './log.ts';
 import { serve } from './serve.ts';
 import { Servers } from './servers.ts';
+import type { SyncObserver } from './service-sync.ts';
 
 /** What the command line and its file ask for. */
 export interface ProxyRequest {
@@ -66,7 +67,7 @@ export async function runProxy(
 }
 
 /** Each family's loop has started, which counts as its first sync. */
-function observer(servers: Servers): DaemonObserver {
+function observer(servers: Servers): SyncObserver {
   const { health, serviceHealth } = servers;
   const families = [4, 6] as const;
   for (const family of families) health.updated(family);

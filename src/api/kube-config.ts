@@ -32,6 +32,8 @@ const podTokenFile = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 /** Throws InputError where the kubeconfig cannot be used. */
 export async function findApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  if (!options.kubeconfig && !options.master) checkPod();
+  // Only here: it takes most of a second.
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const config = new KubeConfig();
   try {
@@ -49,6 +51,14 @@ export async function findApiServer(options: ApiServerOptions): Promise<ApiServe
   return new ConfiguredServer(url, config);
 }
 
+function checkPod(): void {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
+  if (host && port && existsSync(podTokenFile)) return;
+  throw new InputError(
+    'Expected --kubeconfig, --master or the environment of a pod with a service account but received none of them',
+  );
+}
+
 function fill(config: KubeConfig, { kubeconfig, master }: ApiServerOptions): void {
   if (kubeconfig) {
     config.loadFromFile(kubeconfig);
@@ -59,12 +69,6 @@ function fill(config: KubeConfig, { kubeconfig, master }: ApiServerOptions): voi
       { name: 'nobody' },
     );
   } else {
-    const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
-    if (!host || !port || !existsSync(podTokenFile)) {
-      throw new InputError(
-        'Expected --kubeconfig, --master or the environment of a pod with a service account but received none of them',
-      );
-    }
     config.loadFromCluster();
   }
   // Without a user KubeConfig also leaves out what TLS needs.

@@ -38,7 +38,7 @@ export interface NodeOptionValues {
 }
 
 /** What of the daemon's options these decide. */
-export type NodeOptions = Omit<DaemonOptions, 'manifests' | 'node' | 'scheduler' | 'schedulerFlags'>;
+export type NodeOptions = Omit<DaemonOptions, 'cluster' | 'node' | 'scheduler' | 'schedulerFlags'>;
 
 /** The most is what one walk of a program through a table can do: BPF_MAX_LOOPS of include/linux/bpf.h. */
 const minConnections = 1024;

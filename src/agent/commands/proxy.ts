@@ -30,7 +30,10 @@ export function proxyCommand(io: CommandOutput): Command {
     .argument('[flags...]', "kube-proxy's flags, see below")
     .allowUnknownOption()
     .addHelpText('after', `\nFlags of kube-proxy:\n${flagNames.map(describeFlag).join('\n')}`)
-    .option('--manifests <dir>', 'folder of Service, EndpointSlice and Node manifests');
+    .option(
+      '--manifests <dir>',
+      'serve a folder of Service, EndpointSlice and Node manifests in place of a cluster',
+    );
   addNodeOptions(command);
   return command.action((words: readonly string[], options: ProxyOptions) => proxy(words, options, io));
 }
@@ -74,11 +77,17 @@ function readRequest(values: FlagValues): ProxyRequest {
 }
 
 function daemonOptions(settings: AgentSettings, options: ProxyOptions): DaemonOptions {
-  const { nodeName, scheduler, timeouts } = settings;
+  const { nodeName, scheduler, timeouts, api } = settings;
   const { manifests } = options;
-  if (manifests === undefined)
-    throw new InputError('Expected --manifests with a folder of manifests but received none');
-  return { ...nodeOptions(options, timeouts), manifests, node: nodeName, scheduler, planning: settings };
+  return {
+    ...nodeOptions(options, timeouts),
+    cluster:
+      manifests === undefined ? { api: { kubeconfig: api.kubeconfig, master: api.server } } : { manifests },
+    node: nodeName,
+    scheduler,
+    planning: settings,
+    syncPeriods: { minMs: settings.minSyncPeriodMs, maxMs: settings.syncPeriodMs },
+  };
 }
 
 /** Once at the start, what of the configuration has no effect. */

@@ -8,7 +8,7 @@ import { ManifestStore, type Scan } from '../../kube/manifest-store.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import { nodeView } from '../../plan/node-view.ts';
 import { plan } from '../../plan/plan.ts';
-import { remarks } from '../remarks.ts';
+import { formatRemark, remarks } from '../remarks.ts';
 
 /** Where a command writes; each call is a piece of text with its line ends. */
 export interface CommandOutput {
@@ -73,7 +73,7 @@ async function render(options: RenderOptions, io: CommandOutput): Promise<number
     scheduler: 'rr',
     nodePortAddresses: [],
   });
-  for (const line of [...problems, ...remarks(desired)]) io.stderr(`${line}\n`);
+  for (const line of [...problems, ...remarks(desired).map(formatRemark)]) io.stderr(`${line}\n`);
   if (!node) io.stderr(`no Node ${options.node} among the manifests: node ports are left out\n`);
   io.stdout(formats[options.output](desired.services));
   return problems.length > 0 ? 1 : 0;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// bpvs run: the daemon, for a folder of manifests.
+// bpvs run: the daemon, for an API server or a folder of manifests.
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { defaultTimeouts } from '../../dataplane/bpf/options.ts';
 import { knownSchedulers } from '../../dataplane/bpf/schedulers.ts';
 import { InputError } from '../../errors.ts';
 import { parseSchedulerFlag, type SchedulerFlag, type SchedulerName } from '../../model/scheduler.ts';
+import type { ClusterLocation } from '../cluster-source.ts';
 import type { DaemonOptions } from '../daemon.ts';
 import { createLog } from '../log.ts';
 import { serve } from '../serve.ts';
@@ -13,7 +14,9 @@ import type { CommandOutput } from './common.ts';
 import { addNodeOptions, type NodeOptionValues, nodeOptions, seconds } from './node-options.ts';
 
 interface RunOptions extends NodeOptionValues {
-  readonly manifests: string;
+  readonly manifests?: string;
+  readonly kubeconfig?: string;
+  readonly master?: string;
   readonly node: string;
   readonly scheduler: SchedulerName;
   readonly schedulerFlags?: string;
@@ -27,8 +30,12 @@ export function runCommand(io: CommandOutput): Command {
   const { tcpSeconds, tcpFinSeconds, udpSeconds } = defaultTimeouts;
   const kept = 'or what `bpvsadm --set` has set';
   const command = new Command('run')
-    .description('serve the Services of a folder of manifests on this node, following its changes')
-    .requiredOption('--manifests <dir>', 'folder of Service, EndpointSlice and Node manifests')
+    .description(
+      'serve the Services of a cluster, or of a folder of manifests, on this node, following their changes',
+    )
+    .option('--manifests <dir>', 'folder of Service, EndpointSlice and Node manifests')
+    .option('--kubeconfig <file>', 'where the API server is (default: that of the pod this runs in)')
+    .option('--master <url>', "the API server's URL, in place of the kubeconfig's")
     .option('--node <name>', 'name of this node', hostname())
     .addOption(
       new Option('--scheduler <name>', 'scheduler of all virtual services')
@@ -56,11 +63,23 @@ export function runCommand(io: CommandOutput): Command {
 }
 
 function daemonOptions(options: RunOptions): DaemonOptions {
-  const { manifests, node, scheduler, tcpTimeout, tcpfinTimeout, udpTimeout } = options;
+  const { node, scheduler, tcpTimeout, tcpfinTimeout, udpTimeout } = options;
   const timeouts = { tcpSeconds: tcpTimeout, tcpFinSeconds: tcpfinTimeout, udpSeconds: udpTimeout };
   const schedulerFlags =
     options.schedulerFlags === undefined ? undefined : readFlags(scheduler, options.schedulerFlags);
-  return { manifests, node, scheduler, schedulerFlags, ...nodeOptions(options, timeouts) };
+  return {
+    cluster: clusterLocation(options),
+    node,
+    scheduler,
+    schedulerFlags,
+    ...nodeOptions(options, timeouts),
+  };
+}
+
+function clusterLocation({ manifests, kubeconfig, master }: RunOptions): ClusterLocation {
+  if (manifests === undefined) return { api: { kubeconfig, master } };
+  if (kubeconfig === undefined && master === undefined) return { manifests };
+  throw new InputError('Expected either --manifests or an API server but received both');
 }
 
 function readFlags(scheduler: SchedulerName, text: string): readonly SchedulerFlag[] {

@@ -42,7 +42,12 @@ for (const command of [[], ['run'], ['explain'], ['status'], ['cleanup']]) {
 
 for (const [words, expected] of [
   [['fly'], /unknown command 'fly'/],
-  [['run'], /required option '--manifests <dir>'/],
+  [
+    ['run', '--manifests', '/tmp', '--master', 'http://192.0.2.1'],
+    /either --manifests or an API server but received both/,
+  ],
+  [['run', '--kubeconfig', '/none'], /Expected a usable kubeconfig .*"\/none": ENOENT/],
+  [['run', '--master', 'nowhere'], /http or https URL .*"nowhere"/],
   [['run', '--manifests', '/tmp', '--scheduler', 'wlcc'], /Allowed choices are rr, wrr, lc, /],
   [
     ['run', '--manifests', '/tmp', '--scheduler-flags', 'sh-port'],
