@@ -104,6 +104,16 @@ suite('schedulers', { skip: missingForBpf() ?? false }, () => {
     assert.equal(pick(plane, '10.96.0.1', { address: '10.0.0.1', port: 1024 }), b);
   });
 
+  test('wrr: a service that is added with its destinations at once begins in its last pass, as one by one', () => {
+    using plane = new TestPlane();
+    const list = [a, b, c].map((at, n) => ({ at, weight: 4 - n }));
+    plane.serve('udp', '10.96.0.1:80', list, { scheduler: 'wrr' });
+    const picks = Array.from({ length: 6 }, (_, n) =>
+      pick(plane, '10.96.0.1', { address: `10.0.0.${n}`, port: 1 }),
+    );
+    assert.deepEqual(picks, [c, b, a, a, b, a]);
+  });
+
   test('wrr: weights of tens of thousands are walked as the kernel does, also past full destinations', () => {
     using plane = new TestPlane();
     const model = new ServiceModel({ scheduler: 'wrr', schedulerFlags: [] });

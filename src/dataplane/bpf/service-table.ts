@@ -160,7 +160,8 @@ export class ServiceTableMap {
     const current = (side: ClientSide): WrittenTable => {
       const old = entry.tables[side];
       if (old && !needsTables) return old;
-      const told: readonly SchedulerEvent[] = old ? events : [{ kind: 'bound', list: slots }];
+      const knowsAll = old !== undefined || events[0]?.kind === 'bound';
+      const told: readonly SchedulerEvent[] = knowsAll ? events : [{ kind: 'bound', list: slots }];
       const table = this.#tables.make(definition, side, slots, old, told);
       made.push(table);
       return table;
