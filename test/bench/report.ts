@@ -155,7 +155,7 @@ function count(number: number): string {
 }
 
 /** The first column to the left, numbers to the right. */
-function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [heading, ...rows];
   const widths = heading.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
   const cell = (text: string, i: number) =>
