@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the control groups of version 2 are mounted.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
 
-/** The root of the hierarchy as this process sees it. Throws EnvironmentError. */
-export function findCgroupRoot(mounts: string = readFileSync('/proc/self/mounts', 'utf8')): string {
+/** The root of the hierarchy as this process sees it: of several mounts the first that no other one hides. Throws EnvironmentError. */
+export function findCgroupRoot(
+  mounts: string = readFileSync('/proc/self/mounts', 'utf8'),
+  isReachable: (path: string) => boolean = (path) => existsSync(`${path}/cgroup.controllers`),
+): string {
   for (const line of mounts.split('\n')) {
-    const [, path, type] = line.split(' ');
-    if (type === 'cgroup2' && path !== undefined) return path.replaceAll('\\040', ' ');
+    const [, escaped, type] = line.split(' ');
+    const path = escaped?.replaceAll('\\040', ' ');
+    if (type === 'cgroup2' && path !== undefined && isReachable(path)) return path;
   }
   throw new EnvironmentError(
     'No control groups of version 2 are mounted, and programs of sockets need them: ' +

@@ -88,7 +88,15 @@ test('an error of several lines becomes one line', () => {
 test('the root of the control groups is found beside those of version 1', () => {
   const mounts =
     'cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/my\\040group cgroup2 rw 0 0\n';
-  assert.equal(findCgroupRoot(mounts), '/sys/fs/cgroup/my group');
+  assert.equal(
+    findCgroupRoot(mounts, () => true),
+    '/sys/fs/cgroup/my group',
+  );
+  const hidden = `cgroup2 /sys/fs/cgroup/hidden cgroup2 rw 0 0\n${mounts}`;
+  assert.equal(
+    findCgroupRoot(hidden, (path) => !path.endsWith('hidden')),
+    '/sys/fs/cgroup/my group',
+  );
   assert.throws(() => findCgroupRoot('tmpfs /tmp tmpfs rw 0 0\n'), EnvironmentError);
 });
 
