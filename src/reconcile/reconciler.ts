@@ -184,7 +184,12 @@ export class Reconciler implements Disposable {
       }),
     );
     const failures = operations.length > 0 ? this.#dataPlane.apply(operations) : [];
-    this.#keepLooking(this.#draining.filter((each) => !idle.includes(each)));
+    const failed = new Set(failures.map(({ operation }) => operation));
+    const isLeft = (each: Draining) => {
+      const place = idle.indexOf(each);
+      return place === -1 || failed.has(operations[place] as Operation);
+    };
+    this.#keepLooking(this.#draining.filter(isLeft));
     if (operations.length === 0) return;
     this.#report({
       services: this.#desired?.size ?? 0,
