@@ -4,12 +4,13 @@
 import { spawnSync } from 'node:child_process';
 import { withoutKubeProxy } from './iptables-save.ts';
 
-/** One thing that was removed, or that could not be. */
+/** One thing that was removed, or that could not be, or that nothing could look for. */
 export interface LeftoverOutcome {
   /** "nftables table ip kube-proxy" */
   readonly what: string;
-  /** undefined: it is gone. */
-  readonly problem: string | undefined;
+  readonly result: 'removed' | 'not removed' | 'not looked for';
+  /** Of what was not removed. */
+  readonly reason?: string;
 }
 
 interface Result {
@@ -27,8 +28,8 @@ const device = 'kube-ipvs0';
 
 /**
  * Only what is kube-proxy's: chains of the kubelet, of CNI plugins and of administrators stay. Where `kube-ipvs0` is, the virtual
- * services of kernel IPVS are kube-proxy's too, and all of them go, as its own --cleanup does it. What is not there needs no tool.
- * @returns what was there; empty for a clean node
+ * services of kernel IPVS are kube-proxy's too, and all of them go, as its own --cleanup does it.
+ * @returns what was there, and what nothing could look for; empty for a clean node with all tools
  */
 export function removeKubeProxyLeftovers(run: ToolRunner = runTool): readonly LeftoverOutcome[] {
   return [
@@ -41,42 +42,51 @@ export function removeKubeProxyLeftovers(run: ToolRunner = runTool): readonly Le
 
 function removeNftTables(run: ToolRunner): readonly LeftoverOutcome[] {
   return ['ip', 'ip6'].flatMap((family) => {
-    const isThere = run(['nft', 'list', 'table', family, 'kube-proxy']).status === 0;
-    if (!isThere) return [];
-    const result = run(['nft', 'delete', 'table', family, 'kube-proxy']);
-    return [outcome(`nftables table ${family} kube-proxy`, result)];
+    const what = `nftables table ${family} kube-proxy`;
+    const listed = run(['nft', 'list', 'table', family, 'kube-proxy']);
+    if (!listed.isInstalled) return [notLookedFor(what, 'nft')];
+    return listed.status === 0 ? [outcome(what, run(['nft', 'delete', 'table', family, 'kube-proxy']))] : [];
   });
 }
 
 function removeChains(backend: string, run: ToolRunner): readonly LeftoverOutcome[] {
+  const what = `${backend} chains of kube-proxy`;
   const saved = run([`${backend}-save`]);
+  if (!saved.isInstalled) return [notLookedFor(what, `${backend}-save`)];
   const change = saved.status === 0 ? withoutKubeProxy(saved.stdout) : undefined;
-  if (change === undefined) return [];
-  const result = run([`${backend}-restore`, '--noflush', '--wait=5'], change);
-  return [outcome(`${backend} chains of kube-proxy`, result)];
+  return change === undefined
+    ? []
+    : [outcome(what, run([`${backend}-restore`, '--noflush', '--wait=5'], change))];
 }
 
 function removeIpvs(run: ToolRunner): readonly LeftoverOutcome[] {
-  if (run(['ip', 'link', 'show', device]).status !== 0) return [];
+  const what = `device ${device}`;
+  const shown = run(['ip', 'link', 'show', device]);
+  if (!shown.isInstalled) return [notLookedFor(what, 'ip')];
+  if (shown.status !== 0) return [];
   const flushed = run(['ipvsadm', '--clear']);
   const removed = run(['ip', 'link', 'delete', device]);
-  return [outcome('virtual services of kernel IPVS', flushed), outcome(`device ${device}`, removed)];
+  return [outcome('virtual services of kernel IPVS', flushed), outcome(what, removed)];
 }
 
 /** After the chains that use them. */
 function removeIpsets(run: ToolRunner): readonly LeftoverOutcome[] {
   const listed = run(['ipset', 'list', '-name']);
-  if (listed.status !== 0) return [];
+  if (!listed.isInstalled) return [notLookedFor('ipsets of kube-proxy', 'ipset')];
   const names = listed.stdout.split('\n').filter((name) => /^KUBE-(?:6-)?[A-Z-]+$/.test(name));
   return names.map((name) => outcome(`ipset ${name}`, run(['ipset', 'destroy', name])));
 }
 
+function notLookedFor(what: string, tool: string): LeftoverOutcome {
+  return { what, result: 'not looked for', reason: `${tool} is not installed` };
+}
+
 function outcome(what: string, { isInstalled, status, stderr }: Result): LeftoverOutcome {
-  if (status === 0) return { what, problem: undefined };
+  if (status === 0) return { what, result: 'removed' };
   const reason = isInstalled
     ? stderr.trim().split('\n')[0] || `exit code ${status}`
     : 'its tool is not installed';
-  return { what, problem: reason };
+  return { what, result: 'not removed', reason };
 }
 
 function runTool(command: readonly string[], input = ''): Result {

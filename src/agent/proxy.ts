@@ -31,11 +31,11 @@ export async function runProxy(
   log: Log,
   io: CommandOutput,
 ): Promise<void> {
-  for (const { setting, error } of [
-    ...applyKernelSettings(kernelSettings(settings)),
-    ...applyOomScore(settings.oomScoreAdjust),
-  ])
+  const failures = applyKernelSettings(kernelSettings(settings));
+  for (const { setting, error } of failures)
     log('warning', 'kernel setting not made', { ...setting, reason: error.message });
+  for (const { setting, error } of applyOomScore(settings.oomScoreAdjust))
+    log('info', 'OOM score not set', { value: setting.value, reason: error.message });
   await using servers = await Servers.open({
     settings,
     configuration: printConfiguration(loaded.config),

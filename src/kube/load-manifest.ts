@@ -10,7 +10,9 @@ import { type Manifest, parseManifest, unreadable } from './manifest-file.ts';
 /** From here on, parsing would leave this process with more memory than its data need for a long time. */
 const largeFileBytes = 1 << 20;
 
-const reader = fileURLToPath(new URL('./manifest-reader.ts', import.meta.url));
+// In the bundle it is JavaScript.
+const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+const reader = fileURLToPath(new URL(`./manifest-reader${ending}`, import.meta.url));
 const run = promisify(execFile);
 
 /**

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads the native addon and types what it exports; the classes of this folder are the way to use it.
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { EnvironmentError, SystemError } from '../errors.ts';
+import { builtFile } from './build-folder.ts';
 import type { AddressRecord, LinkRecord, NetworkEvent } from './network-records.ts';
 import type { SocketRecord } from './socket-record.ts';
 
@@ -157,7 +157,7 @@ interface Addon {
   netnsCookie(): bigint;
 }
 
-const addonPath = fileURLToPath(new URL('../../build/Release/bpvs.node', import.meta.url));
+const addonPath = builtFile('Release/bpvs.node');
 
 function load(): Addon {
   let loaded: Addon;

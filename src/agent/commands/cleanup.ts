@@ -41,10 +41,10 @@ export async function cleanUp({ pinDir, kubeProxy }: CleanupOptions, io: Command
 async function cleanUpKubeProxy(io: CommandOutput): Promise<void> {
   const { removeKubeProxyLeftovers } = await import('../kube-proxy-leftovers.ts');
   const outcomes = removeKubeProxyLeftovers();
-  for (const { what, problem } of outcomes)
-    io.stdout(problem === undefined ? `removed ${what}\n` : `not removed: ${what}: ${problem}\n`);
-  if (outcomes.length === 0) io.stdout('nothing of kube-proxy\n');
-  const failures = outcomes.filter(({ problem }) => problem !== undefined).length;
+  for (const { what, result, reason } of outcomes)
+    io.stdout(reason === undefined ? `${result} ${what}\n` : `${result}: ${what}: ${reason}\n`);
+  if (outcomes.every(({ result }) => result === 'not looked for')) io.stdout('nothing of kube-proxy\n');
+  const failures = outcomes.filter(({ result }) => result === 'not removed').length;
   if (failures > 0) {
     throw new BpvsError(
       'BPVS_LEFTOVERS',

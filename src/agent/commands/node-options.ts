@@ -56,7 +56,12 @@ export function addNodeOptions(command: Command): Command {
       'devices that lead off this node, written as --devices (default: physical, bond, vlan and tunnel devices, a bridge ' +
         "that has one, and a veth with a subnet's address)",
     )
-    .option('--cgroup <path>', 'control group (version 2) whose processes are clients (default: the root)')
+    .addOption(
+      new Option(
+        '--cgroup <path>',
+        'control group (version 2) whose processes are clients (default: the root)',
+      ).env('BPVS_CGROUP'),
+    )
     .addOption(pinDirectoryOption())
     .addOption(
       new Option('--attach <how>', 'how to attach to devices; auto: tcx, or clsact before Linux 6.6')

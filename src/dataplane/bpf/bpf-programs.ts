@@ -2,12 +2,12 @@
 // Loading the programs over their maps: new ones on a fresh node, the pinned ones of an earlier process otherwise.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
 import type { Direction } from '../../native/bpf-link.ts';
 import { BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
+import { builtFile } from '../../native/build-folder.ts';
 import { netnsCookie } from '../../native/namespace.ts';
 import { BpfMaps, entriesFor, type MapName, mapNames, mapPin, onlyKey } from './bpf-maps.ts';
 import { enums, layouts } from './layouts.ts';
@@ -32,7 +32,7 @@ const localRedirectFile = 'local';
 const localHandlers = /^HANDLER_(STRAIGHT|REPLY)\d$/;
 
 function objectPath(name: string): string {
-  return fileURLToPath(new URL(`../../../build/bpf/${name}.bpf.o`, import.meta.url));
+  return builtFile(`bpf/${name}.bpf.o`);
 }
 
 /** The loaded programs and their maps. Closing it leaves what is pinned. */
