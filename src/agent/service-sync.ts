@@ -128,8 +128,10 @@ export class ServiceSync implements Disposable {
     this.#request();
   }
 
+  /** Before there are objects it would only make the first sync wait for its minimum period. */
   #request(): void {
-    if (this.#hasObjects) this.#options.observer?.queued();
+    if (!this.#hasObjects) return;
+    this.#options.observer?.queued();
     this.#runner.request();
   }
 

@@ -57,7 +57,7 @@ suite('the image', { skip: missingForLab() ?? missingTool ?? false }, () => {
     const ended = once(child, 'close').then(() => assert.fail(`ended: ${log}`));
     ended.catch(() => {});
     const [line] = await Promise.race([once(lines, 'line'), ended]);
-    assert.match(line, /^bpvs: ready, 4 virtual services, /);
+    assert.match(line, /^bpvs: ready, 4 virtual services, /, log);
     assert.equal(effectiveCapabilities(child.pid ?? 0), capabilities.length);
     const listing = await agent.node.mustRun(
       image.command(agent, capabilities, ['/usr/local/bin/bpvsadm', '-Ln']),

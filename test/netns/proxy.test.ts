@@ -84,7 +84,9 @@ suite('the daemon in place of kube-proxy', { skip: missingForLab() ?? false }, (
 
   test('a node that the autoscaler is about to remove is not eligible, as soon as its taint is seen', async () => {
     await using agent = makeAgent(['ToBeDeletedByClusterAutoscaler']);
-    await agent.startAsProxy('--metrics-bind-address=127.0.0.1:11249');
+    // Here the minimum period is a second; the first sync does not wait for it.
+    const ready = await agent.startAsProxy('--metrics-bind-address=127.0.0.1:11249');
+    assert.match(ready, /^bpvs: ready, 4 virtual services/);
     assert.match(await ask(agent, '127.0.0.1:10256/healthz'), /"nodeEligible":false,"healthy":true,.* 503$/);
     assert.match(await ask(agent, '127.0.0.1:10256/livez'), / 200$/);
     writeNode(agent, []);
