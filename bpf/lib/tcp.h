@@ -21,8 +21,17 @@ enum {
 	SA = STATE_SYNACK,
 };
 
+/* Powers of two, as Linux 6.1 forgets what was compared of a value that waits on the stack, but not what it was cut to.
+ */
+enum {
+	EVENT_PLACES = 8,
+	STATE_PLACES = 16,
+};
+
+_Static_assert(TCP_EVENT_COUNT <= EVENT_PLACES && STATE_TCP_COUNT <= STATE_PLACES, "the tables have room for all");
+
 /* clang-format off */
-static const __u8 tcp_transitions[2][TCP_EVENT_COUNT][STATE_TCP_COUNT] = {
+static const __u8 tcp_transitions[2][EVENT_PLACES][STATE_PLACES] = {
 	[DIRECTION_REQUEST] = {
 		/*                    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
 		[TCP_EVENT_SYN]  = { SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },
@@ -44,7 +53,7 @@ static const __u8 tcp_transitions[2][TCP_EVENT_COUNT][STATE_TCP_COUNT] = {
  * With the sysctl secure_tcp, a client alone does not make a connection ESTABLISHED: tcp_states_dos, whose other
  * columns are those of above.
  */
-static const __u8 secure_transitions[2][TCP_EVENT_COUNT][2] = {
+static const __u8 secure_transitions[2][EVENT_PLACES][2] = {
 	[DIRECTION_REQUEST] = {
 		/*                    SR  SA */
 		[TCP_EVENT_SYN]  = { SR, SA },
@@ -67,12 +76,13 @@ static __always_inline __u32 tcp_next_state(enum direction direction, __u8 event
 					    const struct settings *settings)
 {
 	int is_reply = direction != DIRECTION_REQUEST;
+	__u8 next;
 
-	if (event >= TCP_EVENT_COUNT || state >= STATE_TCP_COUNT)
-		return STATE_CLOSE;
 	if ((state == STATE_SYN_RECV || state == STATE_SYNACK) && settings->secure_tcp)
-		return secure_transitions[is_reply][event][state == STATE_SYNACK];
-	return tcp_transitions[is_reply][event][state];
+		next = secure_transitions[is_reply][event & (EVENT_PLACES - 1)][state == STATE_SYNACK];
+	else
+		next = tcp_transitions[is_reply][event & (EVENT_PLACES - 1)][state & (STATE_PLACES - 1)];
+	return next ? next : STATE_CLOSE; /* nothing is where the tables have no line or column */
 }
 
 /* What ipvsadm counts in ActiveConn. */
