@@ -47,6 +47,9 @@ export type Field = { [K in Kind]: FieldOf<K> }[Kind];
 
 const windowsOnly = 'Windows only';
 const noAlphaLogging = 'log lines go to standard error at once';
+const localByDevice = 'pods of this node are told by their devices';
+const masqueradesLittle =
+  'replies are turned where requests were, so only what leaves by an uplink again is masqueraded';
 const noMark = 'packets are masqueraded without a mark on them';
 
 /** In the order in which a report lists them. Sections are the parts before a dot. */
@@ -95,9 +98,14 @@ export const fields = {
     note: 'BPVS holds a few watches; what the API server asks to wait, it waits',
   },
   clusterCIDR: { kind: 'text', default: '', use: 'honoured' },
-  detectLocalMode: { kind: 'text', default: '', use: 'honoured' },
-  'detectLocal.bridgeInterface': { kind: 'text', default: '', use: 'honoured' },
-  'detectLocal.interfaceNamePrefix': { kind: 'text', default: '', use: 'honoured' },
+  detectLocalMode: {
+    kind: 'text',
+    default: '',
+    use: 'mapped',
+    note: 'with ClusterCIDR, clusterCIDR tells pods of other nodes; pods of this node are told by their devices in every mode',
+  },
+  'detectLocal.bridgeInterface': { kind: 'text', default: '', use: 'ignored', note: localByDevice },
+  'detectLocal.interfaceNamePrefix': { kind: 'text', default: '', use: 'ignored', note: localByDevice },
   nodePortAddresses: { kind: 'texts', default: null, use: 'honoured' },
   configSyncPeriod: {
     kind: 'duration',
@@ -126,7 +134,8 @@ export const fields = {
   'iptables.masqueradeAll': {
     kind: 'flag',
     default: false,
-    use: 'honoured',
+    use: 'ignored',
+    note: masqueradesLittle,
     modes: ['iptables', 'ipvs'],
   },
   'iptables.masqueradeBit': { kind: 'int32', default: 14, use: 'ignored', note: noMark, isPointer: true },
@@ -139,7 +148,13 @@ export const fields = {
   },
   'iptables.syncPeriod': { kind: 'duration', default: seconds(30), use: 'honoured', modes: ['iptables'] },
   'iptables.minSyncPeriod': { kind: 'duration', default: seconds(1), use: 'honoured', modes: ['iptables'] },
-  'nftables.masqueradeAll': { kind: 'flag', default: false, use: 'honoured', modes: ['nftables'] },
+  'nftables.masqueradeAll': {
+    kind: 'flag',
+    default: false,
+    use: 'ignored',
+    note: masqueradesLittle,
+    modes: ['nftables'],
+  },
   'nftables.masqueradeBit': { kind: 'int32', default: 14, use: 'ignored', note: noMark, isPointer: true },
   'nftables.syncPeriod': { kind: 'duration', default: seconds(30), use: 'honoured', modes: ['nftables'] },
   'nftables.minSyncPeriod': { kind: 'duration', default: seconds(1), use: 'honoured', modes: ['nftables'] },
