@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, suite, test } from 'node:test';
 import { mapPin } from '../../src/dataplane/bpf/bpf-maps.ts';
+import { BpfPrograms } from '../../src/dataplane/bpf/bpf-programs.ts';
 import { removeDataPlane } from '../../src/dataplane/bpf/cleanup.ts';
 import { enums } from '../../src/dataplane/bpf/layouts.ts';
 import { BpfMap } from '../../src/native/bpf-map.ts';
 import { buildPacket } from '../lib/packet.ts';
-import { missingForBpf, TestPlane } from '../lib/plane.ts';
+import { missingForBpf, TestPlane, testOptions } from '../lib/plane.ts';
 
 const pinDirectory = `/sys/fs/bpf/bpvs-test-handlers-${process.pid}`;
 const sizes = { services: 4, destinations: 4, places: 64, connections: 64, halfOpen: 16 };
@@ -59,5 +60,15 @@ suite('handlers of rare packets', { skip: missingForBpf() ?? false }, () => {
     }
     assert.equal(old.ingress(rejected).verdict, 'redirect');
     assert.equal(next.ingress(rejected).verdict, 'redirect');
+  });
+
+  test('a process that ends before it attaches anything leaves the handlers of the one before', () => {
+    {
+      using plane = new TestPlane({ pinDirectory, sizes });
+      plane.advance(0);
+    }
+    const before = slots();
+    BpfPrograms.load({ ...testOptions, pinDirectory, sizes }).close();
+    assert.deepEqual(slots(), before);
   });
 });

@@ -53,7 +53,7 @@ export function missingForBpf(): string | undefined {
   return undefined;
 }
 
-const testOptions: BpfOptions = {
+export const testOptions: BpfOptions = {
   sizes: testSizes,
   timeouts: defaultTimeouts,
   expireNodestConn: false,
@@ -81,6 +81,7 @@ export class TestPlane implements Disposable {
     const all = { ...testOptions, ...options };
     this.#wayIn = wayIn;
     this.#plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
+    this.plane.programs.fillHandlers();
     if (!this.plane.programs.isAdopted) this.advance(1000);
     const lo = encode(layouts.xdp_device, { ifindex: 1 }); // by which test runs come in
     this.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);

@@ -135,6 +135,7 @@ export class Attachments {
       try {
         const isAttached = this.#attached.has(device.index) && this.#isAttached(device.index);
         if (isAttached && this.#attached.get(device.index)?.name === device.name) continue;
+        this.#programs.fillHandlers();
         if (!isAttached) this.#attach(device);
         attached.push(device);
         this.#attached.set(device.index, device);

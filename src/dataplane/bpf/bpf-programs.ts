@@ -43,6 +43,7 @@ export class BpfPrograms implements Disposable {
   readonly flowSeed: bigint;
   readonly #objects: readonly BpfObject[];
   readonly #programs = new Map<string, BpfProgram>();
+  #hasFilledHandlers = false;
 
   private constructor(maps: BpfMaps, objects: readonly BpfObject[], isAdopted: boolean, flowSeed: bigint) {
     this.maps = maps;
@@ -74,7 +75,7 @@ export class BpfPrograms implements Disposable {
       const files = options.redirectsLocally ? [...objectFiles, localRedirectFile] : objectFiles;
       for (const file of files) objects.push(loadObject(file, options, maps, flowSeed));
       const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted, flowSeed);
-      programs.#fillHandlers();
+      if (!isAdopted) programs.fillHandlers();
       if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
       return programs;
     } catch (error) {
@@ -104,10 +105,13 @@ export class BpfPrograms implements Disposable {
   }
 
   /**
-   * Fills the slots of `handlers`; those of an earlier process are replaced one by one, each at once. Those of an object that is not
+   * Fills the slots of `handlers`, at the load of fresh maps, else before the first hook is attached: a process that ends before that
+   * leaves everything as it was. Those of an earlier process are replaced one by one, each at once. Those of an object that is not
    * loaded stay: the hook of an earlier process leads there until it is replaced.
    */
-  #fillHandlers(): void {
+  fillHandlers(): void {
+    if (this.#hasFilledHandlers) return;
+    this.#hasFilledHandlers = true;
     const handlers = this.maps.get('handlers');
     for (const [name, slot] of Object.entries(enums.handler)) {
       if (name === 'HANDLER_COUNT') continue;
