@@ -31,7 +31,7 @@ export async function findSource(location: ClusterLocation): Promise<OpenSource>
 async function openManifests(manifests: string, listener: ApiSourceListener): Promise<ClusterSource> {
   let known: ClusterObjects = { services: [], slices: [], nodes: [] };
   try {
-    return await ManifestDirectory.open(manifests, {
+    const directory = await ManifestDirectory.open(manifests, {
       objectsChanged: (objects, unread) => {
         const change = changeBetween(known, objects);
         known = objects;
@@ -39,6 +39,8 @@ async function openManifests(manifests: string, listener: ApiSourceListener): Pr
       },
       problemsFound: (problems) => listener.problemsFound(problems),
     });
+    const close = () => directory.close();
+    return { warn: () => {}, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw unreadable(manifests, error);

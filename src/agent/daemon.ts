@@ -10,6 +10,7 @@ import { setPodDevices } from '../dataplane/bpf/pod-devices.ts';
 import type { Network, UplinkFilter } from '../dataplane/bpf/uplinks.ts';
 import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, SystemError } from '../errors.ts';
+import type { ClusterSource } from '../kube/cluster-source.ts';
 import type { Address } from '../model/address.ts';
 import { type Cidr, canonicalCidr } from '../model/cidr.ts';
 import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
@@ -21,6 +22,7 @@ import { daemonOf, lockPins } from './daemon-lock.ts';
 import type { Log } from './log.ts';
 import { NetworkFollower } from './network.ts';
 import { OnceEach } from './once-each.ts';
+import type { Remark } from './remarks.ts';
 import { type PlanningSettings, ServiceSync, type SyncObserver } from './service-sync.ts';
 import { Xdp, type XdpOptions, type XdpOutcome } from './xdp.ts';
 
@@ -66,6 +68,7 @@ export class Daemon implements AsyncDisposable {
   readonly #attachments: Attachments;
   readonly #xdp: Xdp;
   readonly #sync: ServiceSync;
+  #source: ClusterSource | undefined;
   readonly #deviceProblems = new OnceEach();
   readonly #socketProblems = new OnceEach();
   #links: readonly LinkRecord[] = [];
@@ -96,7 +99,7 @@ export class Daemon implements AsyncDisposable {
         },
         processTiming,
         log,
-        { reconciled: () => this.#expireSockets(), remarked: () => {} },
+        { reconciled: () => this.#expireSockets(), remarked: (remark) => this.#warn(remark) },
       ),
     );
     this.#resources.defer(() => clearTimeout(this.#retry));
@@ -195,8 +198,12 @@ export class Daemon implements AsyncDisposable {
       endpointsTriggered: (slice, atMs) => this.#sync.latency.triggered(slice, atMs),
       connectionChanged: (kind, problem) => this.#tellConnection(kind, problem),
     });
-    this.#resources.use(source);
+    this.#source = this.#resources.use(source);
     await first;
+  }
+
+  #warn({ service, message, isConflict }: Remark): void {
+    this.#source?.warn(service, isConflict ? 'AddressConflict' : 'InvalidConfiguration', message);
   }
 
   #tellConnection(kind: string, problem: string | undefined): void {

@@ -9,6 +9,7 @@ import {
 import { ingest } from '../kube/ingest.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../model/cluster.ts';
 import type { ApiClient } from './api-client.ts';
+import { EventPoster } from './event-poster.ts';
 import { defaultSettings, Reflector, type ReflectorSettings } from './reflector.ts';
 import type { RawObject, Resource } from './resource.ts';
 
@@ -59,6 +60,7 @@ export class ApiSource implements ClusterSource {
   #change: MutableClusterChange = emptyChange();
   #flush: NodeJS.Immediate | undefined;
   #problems: string[] = [];
+  readonly #events: EventPoster;
 
   constructor(
     client: ApiClient,
@@ -66,6 +68,9 @@ export class ApiSource implements ClusterSource {
     listener: ApiSourceListener,
   ) {
     this.#listener = listener;
+    this.#events = new EventPoster(client, node, ({ message }) =>
+      listener.problemsFound([`event not posted: ${message}`]),
+    );
     const reflect = <T>(
       resource: Resource,
       into: () => Map<string, T | undefined>,
@@ -103,12 +108,13 @@ export class ApiSource implements ClusterSource {
     );
   }
 
-  /** Of a Service that is known: what an event about it has to name. */
-  serviceUid(id: string): string | undefined {
-    return this.#services.uidOf(id);
+  warn(service: string, reason: string, note: string): void {
+    const uid = this.#services.uidOf(service);
+    void this.#events.warn({ service, uid, reason, action: 'Plan', note }); // it never rejects
   }
 
   async close(): Promise<void> {
+    this.#events.close();
     clearImmediate(this.#flush);
     await Promise.all([this.#services.close(), this.#slices.close(), this.#nodes.close()]);
     clearImmediate(this.#flush);

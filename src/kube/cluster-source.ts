@@ -15,6 +15,8 @@ export interface ClusterListener {
 
 /** Closing it ends the following; after that has resolved the listener is not called any more. */
 export interface ClusterSource extends AsyncDisposable {
+  /** Tells the author of a Service ("namespace/name") of something, where there is a way to; `reason` is one word. */
+  warn(service: string, reason: string, note: string): void;
   close(): Promise<void>;
 }
 

@@ -10,6 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { findCgroupRoot } from '../../src/agent/cgroup.ts';
 import { removeDataPlane } from '../../src/dataplane/bpf/cleanup.ts';
+import type { Cluster } from './cluster/cluster.ts';
 import type { CommandResult } from './command.ts';
 import { Host, type Node } from './host.ts';
 import type { Lab } from './lab.ts';
@@ -86,6 +87,16 @@ export class NodeAgent implements AsyncDisposable, Traces {
     return this.#start([`--hostname-override=${this.node.name}`], flags);
   }
 
+  /** Starts the daemon for a cluster, with the rights of kube-proxy. */
+  startInCluster(cluster: Cluster, ...options: readonly string[]): Promise<string> {
+    return this.#start(this.#clusterWords(cluster), options, []);
+  }
+
+  /** The same without waiting for anything: it may have to wait for the API server. */
+  launchInCluster(cluster: Cluster, ...options: readonly string[]): void {
+    this.#launch(this.#clusterWords(cluster), options, []);
+  }
+
   /** Resolves with the daemon's exit code when it has ended by itself. */
   async ended(): Promise<number | null> {
     const child = this.#child;
@@ -95,13 +106,27 @@ export class NodeAgent implements AsyncDisposable, Traces {
     return child.exitCode;
   }
 
-  async #start(words: readonly string[], options: readonly string[]): Promise<string> {
+  #clusterWords(cluster: Cluster): readonly string[] {
+    return [`--hostname-override=${this.node.name}`, `--kubeconfig=${cluster.kubeconfig('proxy')}`];
+  }
+
+  #launch(words: readonly string[], options: readonly string[], source: readonly string[]) {
     this.#log = '';
-    const child = this.node.spawn([process.execPath, bpvs, ...words, ...this.#options(options)]);
+    const argv = [process.execPath, bpvs, ...words, ...source, ...this.#options(options)];
+    const child = this.node.spawn(argv);
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       this.#log += chunk;
     });
+    return child;
+  }
+
+  async #start(
+    words: readonly string[],
+    options: readonly string[],
+    source: readonly string[] = ['--manifests', this.manifests],
+  ): Promise<string> {
+    const child = this.#launch(words, options, source);
     const lines = createInterface({ input: child.stdout });
     const ended = once(child, 'close').then(([code]) => {
       throw new Error(`Expected the daemon to run but it ended with ${code}: ${this.#log}`);
@@ -166,7 +191,7 @@ export class NodeAgent implements AsyncDisposable, Traces {
   }
 
   #options(more: readonly string[]): readonly string[] {
-    const own = ['--manifests', this.manifests, '--pin-dir', this.pinDirectory];
+    const own = ['--pin-dir', this.pinDirectory];
     return more.includes('--cgroup') ? [...own, ...more] : [...own, '--cgroup', this.cgroup, ...more];
   }
 }

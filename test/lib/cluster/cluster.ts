@@ -37,7 +37,7 @@ export type ClusterUser = keyof typeof users;
 /** What the proxy's user may also send in place of a certificate. */
 export const proxyToken = 'proxy-token';
 
-const readyMs = 60_000;
+const readyMs = 180_000;
 
 /** Ends with `await using`, or with this process. */
 export class Cluster implements AsyncDisposable {
@@ -159,7 +159,7 @@ export class Cluster implements AsyncDisposable {
       const { lastWords, hasEnded } = this.component('kube-apiserver');
       if (hasEnded || performance.now() > deadline)
         throw new Error(`Expected an API server but ${lastWords}`);
-      await setTimeout(100);
+      await setTimeout(500);
     }
   }
 
