@@ -133,7 +133,7 @@ export class ApiSource implements ClusterSource {
   }
 
   #ingest(raw: RawObject) {
-    const ingested = ingest([raw.document], 'API server');
+    const ingested = ingest([raw.document], 'API server', true);
     if (ingested.problems.length > 0) {
       this.#problems.push(...ingested.problems);
       this.#schedule();
