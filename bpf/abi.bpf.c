@@ -50,6 +50,8 @@ struct abi {
 	enum service_flag service_flag;
 	enum service_inside service_inside;
 	enum service_view service_view;
+	enum service_kind service_kind;
+	enum template_protocol template_protocol;
 	enum xdp_places xdp_places;
 	enum abi_version abi_version;
 } abi;

@@ -59,13 +59,15 @@ static __always_inline void write_peer(struct bpf_sock_addr *ctx, enum family fa
 	}
 }
 
-/* The socket's own address, where it is bound to one. */
-static __always_inline void read_own(const struct bpf_sock_addr *ctx, enum family family, struct tuple *tuple)
+/* The socket's own address, where it is bound to one, and the mark that its packets have. */
+static __always_inline void read_own(const struct bpf_sock_addr *ctx, enum family family, struct packet *packet)
 {
 	struct bpf_sock *socket = ctx->sk;
+	struct tuple *tuple = &packet->tuple;
 
 	if (!socket)
 		return;
+	packet->mark = socket->mark;
 	tuple->source_port = bpf_htons(socket->src_port);
 	if (family == FAMILY_IPV4) {
 		tuple->source.words[0] = socket->src_ip4;
@@ -110,12 +112,13 @@ static __always_inline void leave_connection(struct bpf_sock *socket)
 static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family family)
 {
 	struct packet packet = { .event = TCP_EVENT_SYN };
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct connection *connection;
+	struct decision decision = {};
 	struct bpf_sock *socket;
 	struct flow flow, *kept;
 	struct tuple reply;
 	enum reason reason;
-	__u32 index;
 
 	if (!is_ours(ctx))
 		return ALLOW;
@@ -124,14 +127,15 @@ static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family
 		return ALLOW;
 	leave_connection(socket);
 	read_peer(ctx, family, &packet.tuple);
-	read_own(ctx, family, &packet.tuple);
-	reason = open_socket(&packet, bpf_get_socket_cookie(ctx), &flow);
+	read_own(ctx, family, &packet);
+	reason = decide_for_socket(&packet, cookie, 0, &decision);
 	if (reason != REASON_TRANSLATED)
 		return answer(reason);
-	index = flow.connection;
-	connection = bpf_map_lookup_elem(&connections, &index);
+	connection = open_socket(&packet, cookie, &decision, &flow);
+	if (!connection)
+		return answer(REASON_DROPPED_TABLE_FULL);
 	kept = bpf_sk_storage_get(&socket_connections, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!connection || !kept) {
+	if (!kept) {
 		remove_connection(flow.connection, flow.generation);
 		return answer(REASON_DROPPED_TABLE_FULL);
 	}
@@ -155,15 +159,27 @@ static __always_inline void keep_first(struct bpf_sock *socket, const struct flo
 		*kept = *flow;
 }
 
+/* A datagram that is scheduled by itself: its answer comes with the destination's address. */
+static __always_inline int aim(struct bpf_sock_addr *ctx, enum family family, const struct packet *packet,
+			       const struct decision *decision)
+{
+	__u32 index = decision->destination;
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &index);
+
+	if (destination)
+		write_peer(ctx, family, packet->tuple.family, &destination->address, decision->port);
+	return ALLOW;
+}
+
 static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family family)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct packet packet = {};
 	struct connection *connection;
+	struct decision decision = {};
 	struct tuple reply;
 	enum reason reason;
 	struct flow flow;
-	__u32 index;
 
 	if (!is_ours(ctx))
 		return ALLOW;
@@ -174,12 +190,13 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 		connection = NULL;
 	}
 	if (!connection) {
-		read_own(ctx, family, &packet.tuple);
-		reason = open_socket(&packet, cookie, &flow);
+		read_own(ctx, family, &packet);
+		reason = decide_for_socket(&packet, cookie, 1, &decision);
+		if (reason == BEGINS_ONE_PACKET)
+			return aim(ctx, family, &packet, &decision);
 		if (reason != REASON_TRANSLATED)
 			return answer(reason);
-		index = flow.connection;
-		connection = bpf_map_lookup_elem(&connections, &index);
+		connection = open_socket(&packet, cookie, &decision, &flow);
 		if (!connection || remember_socket(connection, cookie, &flow))
 			return answer(REASON_DROPPED_TABLE_FULL);
 		keep_first(ctx->sk, &flow);

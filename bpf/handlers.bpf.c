@@ -9,6 +9,8 @@
 #include "lib/extended.h"
 #include "lib/handlers.h"
 #include "lib/icmp_error.h"
+#include "lib/one_packet.h"
+#include "lib/outside_first.h"
 #include "lib/reject.h"
 #include "lib/skb.h"
 #include "lib/stats.h"
@@ -33,6 +35,13 @@ static __always_inline int answer_with_error(struct __sk_buff *skb, enum reason 
 	if (parse_any(skb, &packet) != REASON_TRANSLATED)
 		return answer(skb, REASON_DROPPED_REJECT_FAILED, 0);
 	return answer(skb, reject(skb, &packet, why, mtu), 0);
+}
+
+static __always_inline int verdict_without_connection(enum reason reason)
+{
+	if (reason == BEGINS_ONE_PACKET)
+		return hand_over_to(HANDLER_ONE_PACKET);
+	return reason == REASON_PASSED_NOT_OURS ? TC_ACT_UNSPEC : verdict_of(reason);
 }
 
 /* A request to a service that has nobody to give it to. */
@@ -145,14 +154,46 @@ int handle_icmp_egress(struct __sk_buff *skb)
 	return family_of_skb(skb) == FAMILY_IPV4 ? icmp_egress4(skb) : icmp_egress6(skb);
 }
 
-/*
- * Opens the connection of an extended packet that begins one at an uplink, and finds the way of one that leaves by one;
- * the packet then has what it needs, and comes again.
- */
-SEC("tc")
-int handle_uplink(struct __sk_buff *skb)
+/* A function of its own for the sake of the stack. @return 0, or -1 */
+static __noinline int aim_datagram(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
-	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS };
+	__u32 index = flow->connection;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	struct cursor cursor;
+	int failed;
+
+	if (!connection)
+		return -1;
+	failed = point_to_transport(skb, packet, &cursor) ||
+		 translate(skb, &cursor, packet, connection, flow, packet->tuple.family);
+	release_entry(connection, flow);
+	return failed ? -1 : 0;
+}
+
+/* A datagram that is scheduled by itself: it goes up the stack to its destination, wherever that is. */
+SEC("tc")
+int handle_one_packet(struct __sk_buff *skb)
+{
+	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS, .mark = skb->mark };
+	struct flow flow = {};
+	enum reason reason;
+
+	if (parse_any(skb, &packet) != REASON_TRANSLATED)
+		return TC_ACT_UNSPEC;
+	packet.is_outside = is_uplink(skb->ifindex);
+	reason = begin_datagram(&packet, &flow);
+	if (reason == REASON_TRANSLATED && aim_datagram(skb, &packet, &flow))
+		reason = REASON_DROPPED_REWRITE_FAILED;
+	return conclude(skb, reason == REASON_TRANSLATED ? TC_ACT_UNSPEC : verdict_of(reason));
+}
+
+/*
+ * Opens the connection of a packet that begins one at an uplink, and finds the way of one that leaves by one; the
+ * packet then has what it needs, and comes again. A program of its own for the sake of the stack.
+ */
+static __always_inline int begin_at_uplink(struct __sk_buff *skb, enum handler again)
+{
+	struct packet packet = { .tuple.family = family_of_skb(skb), .tuple.hook = HOOK_INGRESS, .mark = skb->mark };
 	struct connection *connection = NULL;
 	enum reason reason;
 	struct flow flow;
@@ -163,10 +204,22 @@ int handle_uplink(struct __sk_buff *skb)
 	if (reason == REASON_TRANSLATED && !connection)
 		connection = open_connection_of_uplink(skb, &packet, &flow, &reason);
 	if (!connection)
-		return reason == REASON_PASSED_NOT_OURS ? TC_ACT_UNSPEC : conclude(skb, verdict_of(reason));
+		return conclude(skb, verdict_without_connection(reason));
 	if (connection->flags & CONNECTION_OUTSIDE && !next_hop_of(skb, skb->ifindex, &flow))
 		return verdict_of(REASON_DROPPED_NO_ROUTE);
-	return conclude(skb, hand_over_to(HANDLER_EXTENDED_INGRESS));
+	return conclude(skb, hand_over_to(again));
+}
+
+SEC("tc")
+int handle_uplink(struct __sk_buff *skb)
+{
+	return begin_at_uplink(skb, HANDLER_EXTENDED_INGRESS);
+}
+
+SEC("tc")
+int handle_outside_first(struct __sk_buff *skb)
+{
+	return begin_at_uplink(skb, HANDLER_OUTSIDE);
 }
 
 SEC("tc")

@@ -19,7 +19,7 @@
 
 static __always_inline int ingress(struct __sk_buff *skb, enum family family, enum handler request, enum handler reply)
 {
-	if (!is_foreign_skb(skb, family, HOOK_INGRESS))
+	if (!is_foreign_request(skb, family))
 		return conclude(skb, hand_over_to(request));
 	if (!is_foreign_skb(skb, family, HOOK_EGRESS))
 		return conclude(skb, hand_over_to(reply));

@@ -54,18 +54,14 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family)
 	reason = parse_skb(skb, &cursor, &packet, family, HOOK_INGRESS);
 	if (reason != REASON_TRANSLATED)
 		return verdict_of(reason);
-	connection = connection_for(skb, &packet, &flow, HOOK_INGRESS, &reason);
-	if (reason == BEGINS_AT_UPLINK)
-		connection = open_connection_of_uplink(skb, &packet, &flow, &reason);
-	if (connection && connection->flags & CONNECTION_OUTSIDE)
+	connection = known_connection(&packet, &flow, &reason);
+	if (!connection)
+		return reason == REASON_TRANSLATED ? hand_over_to(HANDLER_OUTSIDE_FIRST) : verdict_of(reason);
+	if (connection->flags & CONNECTION_OUTSIDE)
 		return send_out(skb, &cursor, &packet, &flow);
-	if (connection && local_redirect)
+	if (local_redirect)
 		return forward_straight(skb, &cursor, &packet, connection, &flow, family);
-	if (connection)
-		return forward(skb, &cursor, &packet, connection, &flow, family);
-	if (reason != REASON_PASSED_NOT_OURS)
-		return verdict_of(reason);
-	return is_at_last_hop(&cursor, family) ? hand_over_to(HANDLER_LAST_HOP) : TC_ACT_UNSPEC;
+	return forward(skb, &cursor, &packet, connection, &flow, family);
 }
 
 static __noinline int outside4(struct __sk_buff *skb)
@@ -78,7 +74,7 @@ static __noinline int outside6(struct __sk_buff *skb)
 	return handle(skb, FAMILY_IPV6);
 }
 
-/* The ways of tc.bpf.c once more, with those that lead out. */
+/* The ways of translate.bpf.c once more, with those that lead out. */
 SEC("tc")
 int handle_outside(struct __sk_buff *skb)
 {

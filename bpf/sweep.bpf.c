@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/clock.h"
 #include "lib/conn.h"
+#include "lib/force.h"
 #include "lib/housekeeping.h"
 #include "lib/orphans.h"
 #include "lib/stats.h"
@@ -39,8 +40,10 @@ static long visit(__u64 step, struct slice *slice)
 		flush_traffic(connection, index);
 		return 0;
 	}
-	count_reason(REASON_EXPIRED);
-	remove_connection(index, connection->generation);
+	if (remove_connection(index, connection->generation))
+		count_reason(REASON_EXPIRED);
+	else if (connection->flags & CONNECTION_TEMPLATE)
+		keep_template(connection, index, slice->now);
 	return 0;
 }
 
@@ -203,7 +206,7 @@ static long orphan_step(__u64 step, __u32 *expires_orphans)
 	flush_traffic(connection, index);
 	connection->is_orphan = is_orphan;
 	if (is_orphan && *expires_orphans && connection->expires != NEVER)
-		remove_connection(index, connection->generation);
+		force_end(index, connection->generation, 0);
 	return 0;
 }
 
@@ -239,6 +242,19 @@ SEC("tc")
 int end_connection(struct __sk_buff *skb)
 {
 	remove_connection(skb->cb[0], skb->cb[1]);
+	return 0;
+}
+
+/* Which kinds of services there are that packets do not find by their own address and port: cb[0], enum service_kind.
+ */
+SEC("tc")
+int set_service_kinds(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
+
+	if (settings_entry)
+		settings_entry->service_kinds = skb->cb[0];
 	return 0;
 }
 

@@ -31,11 +31,11 @@ int tc_ingress(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return is_foreign_skb(skb, FAMILY_IPV4, HOOK_INGRESS) ? TC_ACT_UNSPEC
-								      : conclude(skb, hand_over_to(HANDLER_INGRESS4));
+		return is_foreign_request(skb, FAMILY_IPV4) ? TC_ACT_UNSPEC
+							    : conclude(skb, hand_over_to(HANDLER_INGRESS4));
 	case bpf_htons(ETH_P_IPV6):
-		return is_foreign_skb(skb, FAMILY_IPV6, HOOK_INGRESS) ? TC_ACT_UNSPEC
-								      : conclude(skb, hand_over_to(HANDLER_INGRESS6));
+		return is_foreign_request(skb, FAMILY_IPV6) ? TC_ACT_UNSPEC
+							    : conclude(skb, hand_over_to(HANDLER_INGRESS6));
 	default:
 		return TC_ACT_UNSPEC;
 	}

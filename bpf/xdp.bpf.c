@@ -60,6 +60,20 @@ static __always_inline int is_for_this_host(const struct xdp_md *frame, const st
 	       !__builtin_memcmp(ethernet->h_dest, device->address, sizeof(device->address));
 }
 
+static __always_inline __u32 kinds_of_services(void)
+{
+	__u32 zero = 0;
+	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
+
+	return settings_entry ? settings_entry->service_kinds : 0;
+}
+
+/* A packet gets its mark by tc, which is also to say whether there is one. */
+static __always_inline int may_open_here(const struct xdp_md *frame)
+{
+	return !is_uplink(frame->ingress_ifindex) && !(kinds_of_services() & SERVICES_OF_MARKS);
+}
+
 /*
  * Whether the packet, once translated, would be a request again to tc: its destination may be a virtual address, too,
  * as the node's own are.
@@ -83,7 +97,9 @@ static __always_inline int would_be_request(const struct connection *connection,
 			return 1;
 		key.address = addresses->destination;
 	}
-	return has_address(&virtual_addresses, &key.address) && bpf_map_lookup_elem(&services, &key);
+	return has_address(&virtual_addresses, &key.address) &&
+	       (kinds_of_services() & (SERVICES_OF_FTP | SERVICES_OF_ALL_PORTS) ||
+		bpf_map_lookup_elem(&services, &key));
 }
 
 /* Hairpins go back out of a device that may not send what was received by XDP. */
@@ -147,7 +163,7 @@ static __always_inline int handle(struct xdp_md *frame, enum family family)
 	if (may_be_partial(&cursor, &packet) || !is_for_this_host(frame, &cursor))
 		return XDP_PASS;
 	connection = known_connection(&packet, &flow, &reason);
-	if (!connection && reason == REASON_TRANSLATED && !is_uplink(frame->ingress_ifindex))
+	if (!connection && reason == REASON_TRANSLATED && may_open_here(frame))
 		connection = new_connection(&packet, &flow, &reason);
 	if (!connection)
 		return XDP_PASS;

@@ -58,6 +58,8 @@ enum no_destination {
 };
 
 enum service_flag {
+	SERVICE_ONE_PACKET = 1 << 0,    /* each datagram is scheduled by itself */
+	SERVICE_OF_MARK = 1 << 1,       /* of packets with a firewall mark, whatever their address */
 	SERVICE_HAS_OUTSIDE = 1 << 4,   /* clients outside have an entry of their own, see enum service_view */
 	SERVICE_OUTSIDE_DROPS = 1 << 5, /* its no_destination, so that this entry tells all of the service */
 	SERVICE_HAS_RANGES = 1 << 6,    /* only for clients of source_ranges */
@@ -68,9 +70,17 @@ enum service_view {
 	VIEW_OUTSIDE = 0x80,
 };
 
+/* Services that are not found by a packet's address and port alone: those that there are, in settings. */
+enum service_kind {
+	SERVICES_OF_MARKS = 1 << 0,
+	SERVICES_OF_FTP = 1 << 1,
+	SERVICES_OF_ALL_PORTS = 1 << 2,
+};
+
+/* Of a firewall mark, which is then the first word of the address, the protocol and the port are 0. */
 struct service_key {
 	struct address address;
-	__be16 port;
+	__be16 port;   /* 0: all ports that have no service of their own */
 	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
 	__u8 family;
 };
@@ -83,7 +93,11 @@ struct service {
 	__u8 scheduler;
 	__u8 scheduler_flags;
 	__u8 no_destination;
-	__u8 flags; /* enum service_flag */
+	__u8 flags;                /* enum service_flag */
+	__u32 persistence_seconds; /* 0: none */
+	__u8 persistence_length;   /* bits of a client's address that tell it from others */
+	__u8 padding;
+	__be16 port; /* of its key */
 };
 
 /* No services: in source_ranges, the addresses of clients that are inside by whatever device they come. */
@@ -129,6 +143,7 @@ struct destination {
 struct destination_load {
 	__u32 active;
 	__u32 total;
+	__u32 persistent; /* templates */
 };
 
 /* What lblc or lblcr has of one service, from when that got the scheduler until it gets another one. */
@@ -232,6 +247,14 @@ enum connection_state {
 	STATE_SCTP_REJECTED,
 	STATE_SCTP_CLOSED,
 	STATE_COUNT,
+	/* Of templates, whose timeouts are their services'. */
+	STATE_TEMPLATE = STATE_COUNT,
+	STATE_TEMPLATE_ASSURED, /* a connection of it was answered */
+};
+
+/* In a template's protocol: no packet that is balanced has one with this bit, so none is taken for a template's. */
+enum template_protocol {
+	TEMPLATE_PROTOCOL = 0x40,
 };
 
 enum connection_flag {
@@ -245,6 +268,10 @@ enum connection_flag {
 	CONNECTION_IPV6 = 1 << 3,
 	/* Client and destination are both outside: both directions are met at ingress and sent straight out. */
 	CONNECTION_OUTSIDE = 1 << 4,
+	/* No connection, but what remembers where a client's connections go (lib/template.h). */
+	CONNECTION_TEMPLATE = 1 << 5,
+	/* Opened by a template, which it holds. */
+	CONNECTION_PERSISTENT = 1 << 6,
 };
 
 #define NEVER 0xffffffffffffffffULL
@@ -326,7 +353,9 @@ struct cold_connection {
 	__u64 flushed_out_traffic;
 	__u64 cookie;          /* of its socket, for CONNECTION_SOCKET */
 	__u32 half_open_place; /* in the ring, while it is half open */
-	__u8 padding[4];
+	__u32 template;        /* index plus one, for CONNECTION_PERSISTENT */
+	__u32 holds;           /* of a template, see lib/hold.h; else 0 */
+	__u32 timeout_seconds; /* of a template */
 };
 
 /* Whose way a packet goes, which is also the hook that turns it: requests at ingress, replies at egress. */
@@ -365,6 +394,8 @@ enum handler {
 	HANDLER_STRAIGHT6,
 	HANDLER_REPLY4,
 	HANDLER_REPLY6,
+	HANDLER_ONE_PACKET,
+	HANDLER_OUTSIDE_FIRST,
 	HANDLER_COUNT,
 };
 
@@ -493,7 +524,10 @@ struct settings {
 	__u8 conn_reuse_mode;
 	__u8 secure_tcp;   /* whether it is in force, values 2 and 3 */
 	__u8 ipvs_profile; /* enum ipvs_profile */
-	__u8 padding[4];
+	__u8 expire_quiescent_template;
+	__u8 sloppy_tcp;
+	__u8 sloppy_sctp;
+	__u8 service_kinds;    /* enum service_kind */
 	__u64 lblc_expiration; /* nanoseconds */
 	__u64 lblcr_expiration;
 };
@@ -522,7 +556,7 @@ struct explanation {
 
 _Static_assert(sizeof(struct address) == 16, "IPv6 must fit");
 _Static_assert(sizeof(struct service_key) == 20, "a hash key has no hidden padding");
-_Static_assert(sizeof(struct service) == 16, "the layout user space writes");
+_Static_assert(sizeof(struct service) == 24, "the layout user space writes");
 _Static_assert(sizeof(struct source_range) == 24, "a trie's key has no hidden padding");
 _Static_assert(sizeof(struct destination) == 72, "the layout user space writes");
 _Static_assert(sizeof(struct connection) == 64, "one cache line a packet");

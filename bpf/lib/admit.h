@@ -5,7 +5,7 @@
 
 #include "address.h"
 #include "conn.h"
-#include "schedule.h"
+#include "decide.h"
 #include "view.h"
 
 /* How often another source port is tried where the translated tuple is taken. */
@@ -18,6 +18,7 @@ struct admission {
 	struct flow flow;
 	struct flow displaced;
 	__u8 has_displaced;
+	__u8 is_joined; /* it belongs to a connection that another CPU opened meanwhile */
 };
 
 /*
@@ -134,12 +135,13 @@ static __always_inline void change_source(struct connection *connection, const s
 }
 
 /*
- * Opens the connection of a client's first packet to a destination that a scheduler chose. Not static, as below.
+ * Opens the connection of a client's first packet to the destination that was decided on; where it does not, the
+ * decision is the caller's to take back. Not static, as below.
  * @param source this node's address that the destination is to see; NULL where that is the client
  * @return REASON_TRANSLATED with *admission set to the request, or why not; then nothing is left behind
  */
-__noinline int open_connection(const struct packet *packet, __u32 destination_index, const struct address *source,
-			       struct admission *admission)
+__noinline int open_connection(const struct packet *packet, const struct decision *decision,
+			       const struct address *source, struct admission *admission)
 {
 	struct connection *connection;
 	enum insertion insertion;
@@ -147,12 +149,13 @@ __noinline int open_connection(const struct packet *packet, __u32 destination_in
 	enum reason reason;
 	struct flow *flow;
 
-	if (!packet || !admission)
+	if (!packet || !decision || !admission)
 		return REASON_PASSED_NOT_OURS;
 	flow = &admission->flow;
-	connection = fill_entry(packet, destination_index, flow);
+	connection = fill_entry(&packet->tuple, decision->destination, flow);
 	if (!connection)
 		return REASON_DROPPED_TABLE_FULL;
+	note_decision(connection, flow->connection, decision);
 	if (source)
 		change_source(connection, flow, source);
 	else
@@ -170,25 +173,26 @@ __noinline int open_connection(const struct packet *packet, __u32 destination_in
 		flow->direction = DIRECTION_REPLY;
 		delete_flow(&tuple, flow);
 		release_entry(connection, flow);
+		admission->is_joined = insertion != NO_ROOM;
 		return insertion == NO_ROOM ? REASON_DROPPED_TABLE_FULL : join_connection(packet, flow);
 	}
 	admission->has_displaced = enter_half_open(connection, flow->connection, &admission->displaced);
-	start_connection(connection);
+	start_connection(connection, packet->event);
 	return REASON_TRANSLATED;
 }
 
 /*
  * Finds the service of a packet that belongs to no connection, and a destination. Not static, so that the verifier
  * checks it once by itself, not anew for every way that leads here.
- * @return REASON_TRANSLATED with *destination set; why the packet is passed, rejected or dropped otherwise
+ * @return REASON_TRANSLATED with *decision set; BEGINS_ONE_PACKET; why the packet is passed, rejected or dropped
+ * otherwise
  */
-__noinline int admit(const struct packet *packet, __u32 *destination)
+__noinline int admit(const struct packet *packet, struct decision *decision)
 {
-	struct choice choice = {};
 	struct service *service;
 	enum reason reason;
 
-	if (!packet || !destination)
+	if (!packet || !decision)
 		return REASON_PASSED_NOT_OURS;
 	reason = service_of(packet, &service);
 	if (reason != REASON_TRANSLATED)
@@ -198,8 +202,7 @@ __noinline int admit(const struct packet *packet, __u32 *destination)
 	reason = enter_view(packet, &service);
 	if (reason != REASON_TRANSLATED || !service)
 		return reason;
-	*destination = schedule(service, packet, &choice);
-	return *destination == NO_CHOICE ? reason_without_destination(service) : REASON_TRANSLATED;
+	return is_one_packet(service, packet) ? BEGINS_ONE_PACKET : decide(service, packet, decision);
 }
 
 #endif

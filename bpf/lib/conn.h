@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "config.h"
 #include "flow.h"
+#include "hold.h"
 #include "maps.h"
 #include "overload.h"
 #include "parse.h"
@@ -59,6 +60,14 @@ static __always_inline void change_active(__u32 destination_index, int change)
 		__sync_fetch_and_add(&load->active, change);
 }
 
+static __always_inline void change_persistent(__u32 destination_index, int count)
+{
+	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &destination_index);
+
+	if (load)
+		__sync_fetch_and_add(&load->persistent, count);
+}
+
 /* Whoever wins the exchange moves the counters, so they are moved once. */
 static __always_inline void change_state(struct connection *connection, __u32 from, __u32 to)
 {
@@ -91,10 +100,19 @@ static __always_inline int is_established(__u32 state)
 	return state == STATE_ESTABLISHED || state == STATE_SCTP_ESTABLISHED;
 }
 
+/* Both sides have been heard, once. */
+static __always_inline void confirm(struct connection *connection, const struct flow *flow)
+{
+	connection->is_half_open = 0;
+	if (connection->flags & CONNECTION_PERSISTENT)
+		assure_template(flow->connection);
+}
+
 /* What a packet of a known connection does to it. */
 static __always_inline void advance(struct connection *connection, const struct settings *settings, __u8 event,
-				    enum direction direction, __u64 now)
+				    const struct flow *flow, __u64 now)
 {
+	enum direction direction = flow->direction;
 	__u32 state = connection->state, next = state;
 
 	if (connection->protocol == IPPROTO_TCP) {
@@ -106,7 +124,7 @@ static __always_inline void advance(struct connection *connection, const struct 
 	}
 	if (connection->is_half_open &&
 	    (connection->protocol == IPPROTO_UDP ? direction == DIRECTION_REPLY : is_established(next)))
-		connection->is_half_open = 0;
+		confirm(connection, flow);
 	restart_timer(connection, settings, next, now);
 }
 
@@ -137,8 +155,9 @@ static __noinline void forget_socket(const struct connection *connection, __u32 
 }
 
 /*
- * Ends an entry once, however many find that it has to go; a later tenant of the entry is another generation. Not
- * static, so that the verifier checks it once. @return whether it was this call that ended it
+ * Ends an entry once, however many find that it has to go; a later tenant of the entry is another generation. A
+ * template that connections hold stays. Not static, so that the verifier checks it once. @return whether it was this
+ * call that ended it
  */
 __noinline int remove_connection(__u32 index, __u32 generation)
 {
@@ -147,13 +166,21 @@ __noinline int remove_connection(__u32 index, __u32 generation)
 
 	if (!connection || connection->generation != generation)
 		return 0;
+	if (connection->flags & CONNECTION_TEMPLATE && !claim_template(index))
+		return 0;
 	state = __sync_lock_test_and_set(&connection->state, STATE_NONE);
 	if (state == STATE_NONE)
 		return 0;
 	flush_traffic(connection, index);
-	if (is_active(state))
-		change_active(connection->destination_index, -1);
-	change_total(connection->destination_index, -1);
+	if (connection->flags & CONNECTION_TEMPLATE) {
+		change_persistent(connection->destination_index, -1);
+	} else {
+		if (is_active(state))
+			change_active(connection->destination_index, -1);
+		change_total(connection->destination_index, -1);
+	}
+	if (connection->flags & CONNECTION_PERSISTENT)
+		leave_template(index);
 	if (connection->flags & CONNECTION_SOCKET)
 		forget_socket(connection, index);
 	else if (family_of(connection) == FAMILY_IPV4)
@@ -203,7 +230,7 @@ static __always_inline void fill_addresses(struct connection *connection, __u32 
 }
 
 /* A new entry for a client's first packet, not yet to be found by anyone. @return NULL when the table is full */
-static __always_inline struct connection *fill_entry(const struct packet *packet, __u32 destination_index,
+static __always_inline struct connection *fill_entry(const struct tuple *request, __u32 destination_index,
 						     struct flow *flow)
 {
 	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
@@ -217,13 +244,13 @@ static __always_inline struct connection *fill_entry(const struct packet *packet
 	connection->destination_index = destination_index;
 	connection->is_half_open = 0;
 	connection->is_orphan = 0;
-	connection->protocol = packet->tuple.protocol;
-	connection->flags = packet->tuple.family == FAMILY_IPV6 ? CONNECTION_IPV6 : 0;
-	connection->client_port = packet->tuple.source_port;
-	connection->virtual_port = packet->tuple.destination_port;
+	connection->protocol = request->protocol;
+	connection->flags = request->family == FAMILY_IPV6 ? CONNECTION_IPV6 : 0;
+	connection->client_port = request->source_port;
+	connection->virtual_port = request->destination_port;
 	connection->destination_port = destination->port;
-	connection->source_port = packet->tuple.source_port;
-	fill_addresses(connection, entry, &packet->tuple, &destination->address);
+	connection->source_port = request->source_port;
+	fill_addresses(connection, entry, request, &destination->address);
 	*flow = (struct flow){ .connection = entry, .generation = connection->generation };
 	return connection;
 }
@@ -246,11 +273,14 @@ static __always_inline int is_available(__u32 destination_index)
 	return destination && destination->flags & DESTINATION_AVAILABLE;
 }
 
-static __always_inline __u32 first_state(__u8 protocol)
+/* TCP's first packet is a SYN but where sloppy_tcp takes others; the state is what they lead to from NONE. */
+static __always_inline __u32 first_state(__u8 protocol, __u8 event)
 {
 	switch (protocol) {
 	case IPPROTO_TCP:
-		return STATE_SYN_RECV;
+		if (event == TCP_EVENT_ACK)
+			return STATE_ESTABLISHED;
+		return event == TCP_EVENT_SYN ? STATE_SYN_RECV : STATE_CLOSE;
 	case IPPROTO_SCTP:
 		return STATE_SCTP_NONE;
 	default:
@@ -259,9 +289,9 @@ static __always_inline __u32 first_state(__u8 protocol)
 }
 
 /* Counts a connection and starts its timer: the last step of opening it. */
-static __always_inline void start_connection(struct connection *connection)
+static __always_inline void start_connection(struct connection *connection, __u8 event)
 {
-	__u32 zero = 0, state = first_state(connection->protocol);
+	__u32 zero = 0, state = first_state(connection->protocol, event);
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
 
 	if (settings_entry)

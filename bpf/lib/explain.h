@@ -4,8 +4,8 @@
 #define BPVS_EXPLAIN_H
 
 #include "conn.h"
+#include "decide.h"
 #include "reuse.h"
-#include "schedule.h"
 #include "view.h"
 
 static __always_inline int explain_known(const struct packet *packet, struct explanation *explanation)
@@ -33,6 +33,7 @@ static __always_inline int explain_known(const struct packet *packet, struct exp
 static __noinline void explain_packet(const struct packet *packet, struct explanation *explanation)
 {
 	struct choice choice = { .is_trial = 1 };
+	struct decision decision = {};
 	struct service *service;
 	__u32 destination;
 
@@ -45,9 +46,17 @@ static __noinline void explain_packet(const struct packet *packet, struct explan
 	explanation->reason = enter_view(packet, &service);
 	if (explanation->reason != REASON_TRANSLATED || !service)
 		return;
+	if (!is_served(service, packet)) {
+		explanation->reason = reason_without_destination(service, packet);
+		return;
+	}
+	if (is_persistent(service) && follow_template(service, packet, &decision, 1)) {
+		explanation->destination = decision.destination + 1;
+		return;
+	}
 	destination = schedule(service, packet, &choice);
 	if (destination == NO_CHOICE) {
-		explanation->reason = reason_without_destination(service);
+		explanation->reason = reason_without_destination(service, packet);
 		return;
 	}
 	explanation->destination = destination + 1;

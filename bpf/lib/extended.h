@@ -221,6 +221,10 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 	connection = connection_for(skb, packet, &flow, hook, &reason);
 	if (reason == BEGINS_AT_UPLINK)
 		return hand_over_to(HANDLER_UPLINK);
+	if (reason == BEGINS_ONE_PACKET && !fragment->is_fragment)
+		return hand_over_to(HANDLER_ONE_PACKET);
+	if (reason == BEGINS_ONE_PACKET) /* nothing would remember where the rest of it has to go */
+		reason = REASON_DROPPED_FRAGMENT_ORPHAN;
 	if (!connection && reason == REASON_PASSED_NOT_OURS) {
 		if (fragment->is_fragment)
 			forget_fragment(&packet->tuple, fragment);
@@ -253,7 +257,7 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 
 static __always_inline int handle_extended(struct __sk_buff *skb, enum family family, enum hook hook)
 {
-	struct packet packet = { .tuple.family = family, .tuple.hook = hook };
+	struct packet packet = { .tuple.family = family, .tuple.hook = hook, .mark = skb->mark };
 	struct fragment fragment = {};
 	int verdict = TC_ACT_UNSPEC;
 

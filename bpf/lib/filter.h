@@ -44,9 +44,26 @@ static __always_inline int is_foreign(const void *start, const void *end, enum f
 			    &address);
 }
 
+/* A marked packet may be for a service of its mark, wherever it goes. */
+static __always_inline int may_be_of_mark(const struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	const struct settings *settings_entry;
+
+	if (!skb->mark)
+		return 0;
+	settings_entry = bpf_map_lookup_elem(&settings, &zero);
+	return settings_entry && settings_entry->service_kinds & SERVICES_OF_MARKS;
+}
+
 static __always_inline int is_foreign_skb(const struct __sk_buff *skb, enum family family, enum hook hook)
 {
 	return is_foreign((void *)(long)skb->data, (void *)(long)skb->data_end, family, hook);
+}
+
+static __always_inline int is_foreign_request(const struct __sk_buff *skb, enum family family)
+{
+	return is_foreign_skb(skb, family, HOOK_INGRESS) && !may_be_of_mark(skb);
 }
 
 #endif

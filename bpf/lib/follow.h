@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include "admit.h"
 #include "conn.h"
+#include "force.h"
 #include "reuse.h"
 
 /*
@@ -35,21 +36,24 @@ static __always_inline struct connection *known_connection(const struct packet *
 }
 
 /*
- * The connection that a packet begins at the destination `index`, with *flow set. One that has to leave for it ends.
+ * The connection that a packet begins as it was decided, with *flow set. One that has to leave for it ends.
  * @return NULL where *reason says why there is none
  */
-static __always_inline struct connection *begin_connection(const struct packet *packet, __u32 index,
+static __always_inline struct connection *begin_connection(const struct packet *packet, const struct decision *decision,
 							   const struct address *source, struct flow *flow,
 							   enum reason *reason)
 {
 	struct admission admission = {};
+	__u32 index;
 
-	*reason = open_connection(packet, index, source, &admission);
+	*reason = open_connection(packet, decision, source, &admission);
+	if (*reason != REASON_TRANSLATED || admission.is_joined)
+		take_back(decision);
 	if (*reason != REASON_TRANSLATED)
 		return NULL;
 	if (admission.has_displaced) {
 		count_reason(REASON_DISPLACED_HALF_OPEN);
-		remove_connection(admission.displaced.connection, admission.displaced.generation);
+		force_end(admission.displaced.connection, admission.displaced.generation, 1);
 	}
 	*flow = admission.flow;
 	index = flow->connection;
@@ -60,10 +64,10 @@ static __always_inline struct connection *begin_connection(const struct packet *
 static __always_inline struct connection *new_connection(const struct packet *packet, struct flow *flow,
 							 enum reason *reason)
 {
-	__u32 destination = 0;
+	struct decision decision = {};
 
-	*reason = admit(packet, &destination);
-	return *reason == REASON_TRANSLATED ? begin_connection(packet, destination, NULL, flow, reason) : NULL;
+	*reason = admit(packet, &decision);
+	return *reason == REASON_TRANSLATED ? begin_connection(packet, &decision, NULL, flow, reason) : NULL;
 }
 
 /* State, timer and counters. @return 0, or -1 where there are no settings yet */
@@ -76,7 +80,7 @@ static __always_inline int advance_connection(struct connection *connection, con
 	settings_entry = bpf_map_lookup_elem(&settings, &zero);
 	if (!settings_entry)
 		return -1;
-	advance(connection, settings_entry, packet->event, flow->direction, now_ns());
+	advance(connection, settings_entry, packet->event, flow, now_ns());
 	count_packet(connection, flow->direction, packet->length);
 	return 0;
 }

@@ -51,6 +51,8 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 				       : forward(skb, &cursor, &packet, connection, &flow, family);
 	if (connection || reason == BEGINS_AT_UPLINK)
 		return hand_over_to(HANDLER_OUTSIDE);
+	if (reason == BEGINS_ONE_PACKET)
+		return hand_over_to(HANDLER_ONE_PACKET);
 	if (reason != REASON_PASSED_NOT_OURS)
 		return verdict_of(reason);
 	if (hook == HOOK_INGRESS && is_at_last_hop(&cursor, family))

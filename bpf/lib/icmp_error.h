@@ -149,6 +149,8 @@ static __always_inline enum reason translate_error(struct __sk_buff *skb, const 
 	struct connection *connection;
 	struct tuple tuple;
 
+	if (!is_balanced(packet->quoted.protocol)) /* a template's is none */
+		return REASON_PASSED_NOT_OURS;
 	tuple_of_error(&tuple, packet, family, hook);
 	connection = find_connection(&tuple, flow);
 	if (!connection)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Connections that begin at an uplink, and the packets of those that leave by one: sent on as a router would. */
+/* Packets of connections that leave by an uplink: sent on as a router would. */
 #ifndef BPVS_OUTSIDE_H
 #define BPVS_OUTSIDE_H
 
@@ -15,50 +15,6 @@
 #include "route.h"
 #include "stats.h"
 #include "uplink.h"
-
-/*
- * The source of a new connection's packets if they leave by an uplink.
- * @return REASON_TRANSLATED with *source set; REASON_PASSED_NOT_OURS where they stay on this node; or
- * REASON_DROPPED_NO_ROUTE
- */
-static __noinline enum reason find_source(struct __sk_buff *skb, const struct packet *packet, __u32 destination_index,
-					  struct address *source)
-{
-	const struct destination *destination = bpf_map_lookup_elem(&destinations, &destination_index);
-	struct tuple tuple = packet->tuple;
-	const struct address *found;
-	struct next_hop hop;
-	enum reason reason;
-
-	if (!destination)
-		return REASON_PASSED_NOT_OURS;
-	tuple.destination = destination->address;
-	tuple.destination_port = destination->port;
-	reason = look_up_route(skb, &tuple, skb->ifindex, &hop);
-	if (reason != REASON_TRANSLATED)
-		return reason;
-	found = source_of_uplink(hop.ifindex, tuple.family);
-	if (!found)
-		return REASON_PASSED_NOT_OURS;
-	*source = *found;
-	return is_unspecified(source) ? REASON_DROPPED_NO_ROUTE : REASON_TRANSLATED;
-}
-
-static __noinline struct connection *open_connection_of_uplink(struct __sk_buff *skb, struct packet *packet,
-							       struct flow *flow, enum reason *reason)
-{
-	struct address source = {};
-	__u32 destination = 0;
-
-	packet->is_outside = 1;
-	*reason = admit(packet, &destination);
-	if (*reason != REASON_TRANSLATED)
-		return NULL;
-	*reason = find_source(skb, packet, destination, &source);
-	if (*reason == REASON_DROPPED_NO_ROUTE)
-		return NULL;
-	return begin_connection(packet, destination, *reason == REASON_TRANSLATED ? &source : NULL, flow, reason);
-}
 
 /* A function's result: send the translated packet the way that skb->cb names, a connection and its direction. */
 #define VERDICT_SEND 0x200

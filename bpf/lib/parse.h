@@ -55,6 +55,7 @@ struct packet {
 	__u8 is_outside : 1; /* it came in by an uplink: set where a connection is opened */
 	__u16 transport_offset;
 	__u32 length; /* bytes from the IP header on */
+	__u32 mark;   /* netfilter's and tc's, 0: none */
 };
 
 /* The order of net/netfilter/ipvs/ip_vs_proto_tcp.c: reset, then SYN, FIN, ACK. */

@@ -34,7 +34,7 @@ static __always_inline enum continuation continuation_of(const struct connection
 		return settings_entry->expire_nodest_conn ? ENDED : UNSERVED;
 	if (settings_entry->expire_nodest_conn && destination->weight == 0)
 		return ENDED;
-	if (settings_entry->conn_reuse_mode &&
+	if (settings_entry->conn_reuse_mode && !(connection->flags & CONNECTION_PERSISTENT) &&
 	    (state == STATE_TIME_WAIT || state == STATE_CLOSE || state == STATE_SCTP_CLOSED))
 		return ENDED;
 	return CONTINUES;

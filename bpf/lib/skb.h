@@ -19,6 +19,7 @@ static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct curso
 	int i;
 
 	packet->tuple.hook = hook;
+	packet->mark = skb->mark;
 	for (i = 0; i < 2; i++) {
 		cursor->start = (void *)(long)skb->data;
 		cursor->end = (void *)(long)skb->data_end;

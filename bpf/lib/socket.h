@@ -5,22 +5,21 @@
 #define BPVS_SOCKET_H
 
 #include "conn.h"
+#include "decide.h"
 #include "reuse.h"
-#include "schedule.h"
 #include "view.h"
 
 /*
- * Schedules a socket's first request. A socket without an address of its own is to its scheduler a client at the
- * virtual address, as to kernel IPVS, which sees that address as local.
+ * Where a socket's request goes. A socket without an address of its own is to its scheduler a client at the virtual
+ * address, as to kernel IPVS, which sees that address as local.
+ * @param is_datagram one of a service that schedules each by itself is counted, and nothing else is to be done for it
+ * @return REASON_TRANSLATED or BEGINS_ONE_PACKET with *decision set, or why it goes nowhere
  */
-static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, struct flow *flow)
+static __noinline enum reason decide_for_socket(struct packet *packet, __u64 cookie, int is_datagram,
+						struct decision *decision)
 {
-	struct cold_connection *cold;
-	struct connection *connection;
-	struct choice choice = {};
 	struct service *service;
 	enum reason reason;
-	__u32 destination, index;
 
 	reason = service_of(packet, &service);
 	if (reason != REASON_TRANSLATED)
@@ -33,19 +32,36 @@ static __noinline enum reason open_socket(struct packet *packet, __u64 cookie, s
 	reason = enter_view(packet, &service);
 	if (reason != REASON_TRANSLATED || !service)
 		return reason;
-	destination = schedule(service, packet, &choice);
-	if (destination == NO_CHOICE)
-		return reason_without_destination(service);
-	connection = fill_entry(packet, destination, flow);
-	if (!connection)
-		return REASON_DROPPED_TABLE_FULL;
+	reason = decide(service, packet, decision);
+	if (reason != REASON_TRANSLATED || !is_datagram || !is_one_packet(service, packet))
+		return reason;
+	take_back(decision);
+	note_destination(decision->destination);
+	count_connection(decision->destination);
+	return BEGINS_ONE_PACKET;
+}
+
+/* A new connection that was decided on. @return NULL when the table is full */
+static __noinline struct connection *open_socket(const struct packet *packet, __u64 cookie,
+						 const struct decision *decision, struct flow *flow)
+{
+	struct cold_connection *cold;
+	struct connection *connection;
+	__u32 index;
+
+	connection = fill_entry(&packet->tuple, decision->destination, flow);
+	if (!connection) {
+		take_back(decision);
+		return NULL;
+	}
 	connection->flags |= CONNECTION_SOCKET;
 	index = flow->connection;
+	note_decision(connection, index, decision);
 	cold = bpf_map_lookup_elem(&cold_connections, &index);
 	if (cold)
 		cold->cookie = cookie;
-	start_connection(connection);
-	return REASON_TRANSLATED;
+	start_connection(connection, packet->event);
+	return connection;
 }
 
 /* The connection that an unconnected socket has with this virtual address, or with this destination. */

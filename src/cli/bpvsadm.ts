@@ -30,7 +30,7 @@ export interface Io {
 /** Opens the data plane's view; {@link main} closes it. */
 export type OpenView = () => Promise<DataPlaneView>;
 
-const notListed: readonly OptionName[] = ['daemon', 'persistent-conn', 'tun-info'];
+const notListed: readonly OptionName[] = ['daemon', 'tun-info'];
 
 /**
  * Carries one command line out.
@@ -61,7 +61,7 @@ async function run(line: CommandLine, io: Io, openView: OpenView): Promise<numbe
   }
   const missing = notListed.find((name) => line.given.has(name));
   const isForConnections = line.given.has('connection');
-  if (missing && !(isForConnections && missing === 'persistent-conn')) {
+  if (missing) {
     io.stderr(`list: this version of bpvsadm has no '${missing}' listing\n`);
     return 1;
   }
@@ -143,7 +143,8 @@ function selectServices(
 
 function formatOf(line: CommandLine): ListingFormat {
   const formats = ['stats', 'rate', 'thresholds'] as const;
-  return formats.find((format) => line.given.has(format)) ?? 'plain';
+  const found = formats.find((format) => line.given.has(format));
+  return found ?? (line.given.has('persistent-conn') ? 'persistent' : 'plain');
 }
 
 async function namesFor(line: CommandLine, io: Io, addresses: readonly Address[]): Promise<Names> {

@@ -20,7 +20,8 @@ export function formatConnections(
     hasEngineColumns ? `${title}        pe name          pe_data` : title,
   ];
   for (const connection of connections) {
-    const end = (at: SocketAddress) => formatSocketAddress(at, connection.protocol, names);
+    const protocol = connection.protocol === 'ip' ? undefined : connection.protocol;
+    const end = (at: SocketAddress) => formatSocketAddress(at, protocol, names);
     const cells = [
       connection.protocol.toUpperCase().padEnd(3),
       formatExpiry(connection.expiresInMs).padEnd(6),

@@ -6,9 +6,10 @@ import { formatSchedulerFlags } from '../model/scheduler.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
 import type { ForwardingMethod, VirtualServiceKey } from '../model/virtual-service.ts';
 import { formatSocketAddress, type Names } from './names.ts';
+import { formatPersistence } from './persistence.ts';
 import { sortDestinations, sortServices } from './sort.ts';
 
-export type ListingFormat = 'plain' | 'stats' | 'rate' | 'thresholds';
+export type ListingFormat = 'plain' | 'stats' | 'rate' | 'thresholds' | 'persistent';
 
 export interface ListingOptions {
   readonly format: ListingFormat;
@@ -78,7 +79,31 @@ const formats: Record<ListingFormat, Format> = {
         [destination.inactiveConnections, 10],
       ]),
   },
+  persistent: {
+    titles: [
+      `${addressTitle}${columns([
+        ['Weight', 9],
+        ['PersistConn', 11],
+        ['ActiveConn', 10],
+        ['InActConn', 10],
+      ])}`,
+      '  -> RemoteAddress:Port',
+    ],
+    nameWidth: 0,
+    service: formatScheduler,
+    destination: (destination) =>
+      columns([
+        [destination.weight, 9],
+        [destination.persistentConnections, 11],
+        [destination.activeConnections, 10],
+        [destination.inactiveConnections, 10],
+      ]),
+  },
 };
+
+function formatScheduler(service: VirtualServiceStatus): string {
+  return ` ${service.scheduler}${formatFlags(service)}`;
+}
 
 const methodNames: Record<ForwardingMethod, string> = {
   masq: 'Masq',
@@ -143,13 +168,13 @@ export function formatExact(value: bigint): string {
   return ` ${String(value).padStart(8)}`;
 }
 
-function formatScheduler(service: VirtualServiceStatus): string {
-  return ` ${service.scheduler}${formatFlags(service)}`;
-}
-
 function formatFlags(service: VirtualServiceStatus): string {
-  if (service.schedulerFlags.length === 0) return '';
-  return ` (${formatSchedulerFlags(service.scheduler, service.schedulerFlags)})`;
+  const { scheduler, schedulerFlags, persistence, isOnePacket } = service;
+  return [
+    ...(schedulerFlags.length === 0 ? [] : [` (${formatSchedulerFlags(scheduler, schedulerFlags)})`]),
+    ...(persistence ? [` ${formatPersistence(service, persistence, ['persistent', 'mask'])}`] : []),
+    ...(isOnePacket ? [' ops'] : []),
+  ].join('');
 }
 
 function columns(cells: readonly (readonly [value: string | number, width: number])[]): string {

@@ -2,7 +2,6 @@
 // Virtual services as the lines of `ipvsadm -S -n`, which `ipvsadm -R` reads.
 
 import { formatAddressPort } from '../model/address.ts';
-import { canonicalCidr } from '../model/cidr.ts';
 import type { Operation } from '../model/operation.ts';
 import { formatSchedulerFlags } from '../model/scheduler.ts';
 import {
@@ -10,11 +9,11 @@ import {
   destinationId,
   type ForwardingMethod,
   type Protocol,
-  serviceFamily,
   type VirtualService,
   type VirtualServiceDefinition,
   type VirtualServiceKey,
 } from '../model/virtual-service.ts';
+import { formatPersistence } from './persistence.ts';
 
 const serviceOptions: Record<Protocol, string> = { tcp: '-t', udp: '-u', sctp: '--sctp-service' };
 const methodOptions: Record<ForwardingMethod, string> = {
@@ -57,32 +56,22 @@ export function formatOperation(operation: Operation): string {
   }
 }
 
-/** "-t 10.96.0.1:443", "-f 7", "-f 7 -6" */
+/** "-t 10.96.0.1:443", "-f 7", "-f 7 -6"; the mark as a signed number, as ipvsadm prints it. */
 function serviceKey(service: VirtualServiceKey): string {
-  if (service.mark !== undefined)
-    return service.family === 6 ? `-f ${service.mark} -6` : `-f ${service.mark}`;
+  if (service.mark !== undefined) return `-f ${service.mark | 0}${service.family === 6 ? ' -6' : ''}`;
   return `${serviceOptions[service.protocol]} ${formatAddressPort(service.address, service.port)}`;
 }
 
-/** "-t 10.96.0.1:443 -s mh -b mh-port" */
+/** "-t 10.96.0.1:443 -s mh -p 300 -b mh-port" */
 function definition(service: VirtualServiceDefinition): string {
-  const flags = formatSchedulerFlags(service.scheduler, service.schedulerFlags);
-  const persistence = formatPersistence(service);
-  return `${serviceKey(service)} -s ${service.scheduler}${persistence}${flags === '' ? '' : ` -b ${flags}`}`;
-}
-
-/** " -p 10800", with " -M 255.255.255.0" or " -M 64" where clients of a network are one. */
-function formatPersistence(service: VirtualServiceDefinition): string {
-  const { persistence } = service;
-  if (!persistence) return '';
-  const { timeoutSeconds, prefixLength } = persistence;
-  const family = serviceFamily(service);
-  if (prefixLength === (family === 4 ? 32 : 128)) return ` -p ${timeoutSeconds}`;
-  const mask =
-    family === 6
-      ? prefixLength
-      : canonicalCidr({ family, address: '255.255.255.255', length: prefixLength }).address;
-  return ` -p ${timeoutSeconds} -M ${mask}`;
+  const { scheduler, schedulerFlags, persistence, isOnePacket } = service;
+  const flags = formatSchedulerFlags(scheduler, schedulerFlags);
+  return [
+    `${serviceKey(service)} -s ${scheduler}`,
+    ...(persistence ? [formatPersistence(service, persistence, ['-p', '-M'])] : []),
+    ...(isOnePacket ? ['-o'] : []),
+    ...(flags === '' ? [] : [`-b ${flags}`]),
+  ].join(' ');
 }
 
 /** "10.244.1.5:8080 -m -w 1" */

@@ -18,6 +18,8 @@ export interface DestinationStatus extends Destination, Counted {
   readonly activeConnections: number;
   /** All other connections. */
   readonly inactiveConnections: number;
+  /** Templates of persistent clients. */
+  readonly persistentConnections: number;
 }
 
 /** A virtual service as the data plane has it; its numbers keep what destinations counted that are gone. */

@@ -28,7 +28,9 @@ export type ConnectionState =
   | 'S-RECEIVED'
   | 'S-ACK-SENT'
   | 'REJECTED'
-  | 'CLOSED';
+  | 'CLOSED'
+  /** Of a template that a destination has answered; else it is NONE. */
+  | 'ASSURED';
 
 export interface SocketAddress {
   readonly address: Address;
@@ -37,7 +39,10 @@ export interface SocketAddress {
 }
 
 export interface Connection {
-  readonly protocol: Protocol;
+  /** 'ip' of the template of a firewall mark, whose `virtual` is the mark in place of an address. */
+  readonly protocol: Protocol | 'ip';
+  /** No connection, but what remembers where a client's connections go: `client` is its address, or what of it counts. */
+  readonly isTemplate?: boolean;
   readonly state: ConnectionState;
   readonly client: SocketAddress;
   readonly virtual: SocketAddress;

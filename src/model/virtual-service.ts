@@ -67,7 +67,7 @@ export interface Destination extends DestinationKey {
 export interface Persistence {
   /** Time from a client's last new connection until it is forgotten, 1..2147483. */
   readonly timeoutSeconds: number;
-  /** Clients whose addresses begin with the same so many bits are one: 1..32, or 1..128 of IPv6. */
+  /** Clients whose addresses begin with the same so many bits are one: 0..32, or 1..128 of IPv6. */
   readonly prefixLength: number;
 }
 

@@ -14,6 +14,8 @@ const seed = numberFrom('BPVS_HISTORY_SEED', 20_261_121);
 const steps = 20_000;
 const checkEvery = 100;
 const restartEvery = 6000;
+/** What a template has as its ports that leads nobody any more. */
+const hiddenPort = 65_535;
 const active = new Set<string>(['ESTABLISHED', 'SYN_SENT', 'SYN_RECV', 'SYNACK']);
 const flags = ['S', 'A', 'A', 'A', 'FA', 'R', 'RA', ''];
 const replyFlags = ['SA', 'A', 'A', 'FA', 'R', 'RA'];
@@ -21,7 +23,7 @@ const chunks = ['INIT', 'COOKIE-ECHO DATA', 'DATA', 'SHUTDOWN', 'SHUTDOWN-COMPLE
 const replyChunks = ['INIT-ACK', 'COOKIE-ACK', 'DATA', 'SHUTDOWN-ACK', 'ABORT'];
 
 /** A table so small that it is full now and then, and half-open connections displace one another. */
-const sizes = { services: 16, destinations: 64, places: 8192, connections: 256, halfOpen: 64 };
+const sizes = { services: 32, destinations: 64, places: 8192, connections: 256, halfOpen: 64 };
 
 const pinDirectory = `/sys/fs/bpf/bpvs-history-${process.pid}`;
 
@@ -37,12 +39,16 @@ class History implements Disposable {
   #translated = 0n;
 
   constructor(expireNodestConn: boolean, connReuseMode: number) {
-    this.#options = { sizes, expireNodestConn, connReuseMode, pinDirectory };
+    const expireQuiescentTemplate = expireNodestConn;
+    this.#options = { sizes, expireNodestConn, connReuseMode, expireQuiescentTemplate, pinDirectory };
     this.plane = new TestPlane(this.#options);
-    const at = ['10.96.0.1:80', '10.96.0.2:80', '[fd00:10:96::1]:80'];
-    this.#services = at.flatMap((each) =>
+    const at = ['10.96.0.1:80', '10.96.0.2:80', '[fd00:10:96::1]:80', '10.96.0.3:80', '[fd00:10:96::2]:80'];
+    this.#services = at.flatMap((each, n) =>
       (['tcp', 'udp', 'sctp'] as const).map((protocol) => ({
-        ...this.plane.serve(protocol, each, [], { noDestination: 'drop' }),
+        ...this.plane.serve(protocol, each, [], {
+          noDestination: 'drop',
+          ...(n > 2 && { persistence: { timeoutSeconds: 30, prefixLength: n === 3 ? 31 : 128 } }),
+        }),
         protocol,
       })),
     );
@@ -149,12 +155,19 @@ class History implements Disposable {
     this.plane.apply({ do: 'edit-destination', service, destination });
   }
 
-  /** By virtual service and destination. */
+  /** By virtual service and destination; of hidden templates the ports are not known any more. */
   check(): void {
     const counted = new Map<string, [number, number]>();
-    let connections = 0;
-    for (const { protocol, virtual, destination, state } of this.plane.plane.connections()) {
+    const templates = new Map<string, number>();
+    let [connections, visible] = [0, 0];
+    for (const { protocol, virtual, destination, state, isTemplate } of this.plane.plane.connections()) {
       const key = keyOf(protocol, virtual, destination);
+      if (isTemplate) {
+        if (virtual.port !== hiddenPort) visible++;
+        const id = `${protocol} ${virtual.address} ${destination.address}`;
+        templates.set(id, (templates.get(id) ?? 0) + 1);
+        continue;
+      }
       const counts = counted.get(key) ?? [0, 0];
       counts[active.has(state) ? 0 : 1]++;
       counted.set(key, counts);
@@ -162,8 +175,8 @@ class History implements Disposable {
     }
     assert.equal(
       flowCount(this.plane),
-      2 * connections,
-      'each connection is found by both of its directions',
+      2 * connections + visible,
+      'each connection is found by both of its directions, each template by its client',
     );
     for (const service of this.plane.plane.services()) {
       if (service.mark !== undefined) continue;
@@ -171,6 +184,8 @@ class History implements Disposable {
         const key = keyOf(service.protocol, service, destination);
         const { activeConnections, inactiveConnections } = destination;
         assert.deepEqual([activeConnections, inactiveConnections], counted.get(key) ?? [0, 0], key);
+        const persistent: string = `${service.protocol} ${service.address} ${destination.address}`;
+        assert.equal(destination.persistentConnections, templates.get(persistent) ?? 0, persistent);
       }
     }
     assert.equal(this.plane.plane.totals().statistics.inPackets, this.#translated);
@@ -210,6 +225,7 @@ suite('counters of connections', { skip: missingForBpf() ?? false }, () => {
         assert.ok(history.plane.reason('displaced_half_open') > 0n);
         assert.ok(history.plane.reason('expired') > 0n);
         history.plane.advance(1000);
+        history.plane.advance(1000); // templates that were held until then
         history.check();
         assert.equal(flowCount(history.plane), 0);
       });

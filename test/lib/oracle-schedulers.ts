@@ -3,7 +3,7 @@
 import { formatConnections } from '../../src/cli/format-connections.ts';
 import { numericNames } from '../../src/cli/names.ts';
 import { formatAddressPort, parseAddressPort } from '../../src/model/address.ts';
-import { Director } from './director.ts';
+import { Director, type Mark } from './director.ts';
 import { expectSame, Needs, type Outcome, replay } from './oracle.ts';
 import type { PacketDescription } from './packet.ts';
 
@@ -34,7 +34,7 @@ export interface Scenario {
   readonly name: string;
   readonly scheduler: string;
   readonly sysctl?: Readonly<Record<string, number>>;
-  readonly marks?: readonly { readonly destination: string; readonly mark: number }[];
+  readonly marks?: readonly Mark[];
   readonly dests: readonly string[];
   readonly steps: readonly Step[];
 }
@@ -66,19 +66,26 @@ export async function replayScheduling(recording: {
 }
 
 async function replayScenario(scenario: Scenario): Promise<void> {
-  const director = new Director(scenario.sysctl);
+  const director = new Director(scenario.sysctl, scenario.marks);
   const replayer = new Replayer(scenario, director);
   for (const [number, step] of scenario.steps.entries()) await replayer.take(step, number);
 }
 
+/** The recorded kernel saw to the caches of lblc and lblcr so often, where 60 s are meant. */
+const lateHousekeepingSeconds = 61.44;
+
 class Replayer {
   readonly #scenario: Scenario;
+  /** Of time, against the recorded one's. */
+  readonly #pace: number;
   readonly #director: Director;
   /** Where each TCP connection went. */
   readonly #forwardedTo = new Map<string, string>();
 
   constructor(scenario: Scenario, director: Director) {
     this.#scenario = scenario;
+    const isOfCaches = Object.keys(scenario.sysctl ?? {}).some((name) => name.endsWith('_expiration'));
+    this.#pace = isOfCaches ? 60 / lateHousekeepingSeconds : 1;
     this.#director = director;
   }
 
@@ -98,7 +105,7 @@ class Replayer {
         this.#act(step, what);
         break;
       case 'sleep':
-        this.#director.goTo(this.#director.at + (step.seconds ?? 0));
+        this.#director.goTo(this.#director.at + (step.seconds ?? 0) * this.#pace);
         break;
       case 'show':
         for (const { cmd, stdout = '' } of step.shown ?? []) {
@@ -131,7 +138,7 @@ class Replayer {
         protocol: step.do === 'udp' || step.do === 'sctp' ? step.do : 'tcp',
         flags: step.do === 'sctp' ? 'INIT' : 'S',
       });
-      decisions.push(to === null ? null : this.#scenario.dests.indexOf(to));
+      decisions.push(to === null ? null : this.#decision(to, port));
       expected.push((flow.length === 5 ? flow[4] : flow[2]) ?? null);
     }
     this.#compareDecisions(what, decisions, expected);
@@ -152,6 +159,14 @@ class Replayer {
       quiesced.filter((dest) => chosen.has(dest)),
       [],
     );
+  }
+
+  /** The index of a destination; one of port 0 gets packets at the port that they came to. */
+  #decision(to: string, port: number): number {
+    const { dests } = this.#scenario;
+    const index = dests.indexOf(to);
+    const suffix = `:${port}`;
+    return index < 0 && to.endsWith(suffix) ? dests.indexOf(`${to.slice(0, -suffix.length)}:0`) : index;
   }
 
   #act(step: Step, what: string): void {
@@ -178,7 +193,7 @@ class Replayer {
     }
     const hasClientSegment = first !== undefined;
     if (hasClientSegment && step.dest !== undefined) {
-      const decision = typeof first === 'string' ? this.#scenario.dests.indexOf(first) : null;
+      const decision = typeof first === 'string' ? this.#decision(first, port) : null;
       this.#compareDecisions(what, [decision], [step.dest]);
     }
     const wanted =

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replays recorded lives of single connections: state, timeout, counters after each packet.
 import { formatAddressPort, parseAddressPort } from '../../src/model/address.ts';
+import type { Connection } from '../../src/model/connection.ts';
 import { Director } from './director.ts';
 import { Differs, expectSame, Needs, type Outcome, replay } from './oracle.ts';
+import { TemplateTimer } from './oracle-templates.ts';
 import type { PacketDescription } from './packet.ts';
 
 interface Entry {
   readonly state: string;
   readonly expires: number;
   readonly dest: string;
+  /** A persistence template. */
+  readonly template?: true;
 }
 
 interface Event {
@@ -79,6 +83,14 @@ async function replayScript(script: Script): Promise<void> {
 /** Thrown where a late timer of the recorded kernel kept an entry that rightly is gone: from there on the two go their ways. */
 class EndOfLife extends Error {}
 
+function entryOf({ state, expiresInMs, destination }: Connection): Entry {
+  return {
+    state,
+    expires: Math.floor(expiresInMs / 1000),
+    dest: formatAddressPort(destination.address, destination.port),
+  };
+}
+
 /** As the recordings write an address and port: IPv6 without brackets. */
 function plain(text: string | null): string | null {
   return text?.replace(/[[\]]/g, '') ?? null;
@@ -97,6 +109,7 @@ class Life {
   #expiresAt: number | undefined;
   /** Who has sent its FIN. */
   readonly #shut = new Set<string>();
+  readonly #template: TemplateTimer;
 
   constructor(script: Script, director: Director) {
     this.#script = script;
@@ -107,6 +120,7 @@ class Life {
     this.#virtual = words('-A', '(?:-[tu]|--sctp-service)')[0] ?? '';
     this.#servers = words('-a', '-r');
     this.#server = this.#servers[0] ?? '';
+    this.#template = new TemplateTimer(Number(words('-A', '-p')[0] ?? 0));
   }
 
   async take(event: Event): Promise<void> {
@@ -169,21 +183,28 @@ class Life {
   }
 
   #entries(): Entry[] {
-    return this.#director.connections().map((connection) => ({
-      state: connection.state,
-      expires: Math.floor(connection.expiresInMs / 1000),
-      dest: formatAddressPort(connection.destination.address, connection.destination.port),
-    }));
+    return this.#director
+      .connections()
+      .flatMap((connection) => (connection.isTemplate ? [] : entryOf(connection)));
+  }
+
+  #compareTemplate(what: string, recorded: readonly Entry[]): void {
+    const own = this.#director.connections().find(({ isTemplate }) => isTemplate);
+    const theirs = recorded.find(({ template }) => template);
+    this.#template.compare(what, this.#director.at, own && entryOf(own), theirs);
   }
 
   #compare(event: Event, what: string): void {
+    if (/^c (S|u)/.test(event.event)) this.#template.used(event.at);
+    this.#compareTemplate(what, event.entries);
     const entries = this.#entries();
-    const [recorded] = event.entries;
+    const expected = event.entries.filter(({ template }) => !template);
+    const [recorded] = expected;
     if (recorded?.expires === 0 && entries.length === 0) return; // overdue there: a timer of the kernel is late
-    expectSame(`${what} entries`, entries, event.entries);
+    expectSame(`${what} entries`, entries, expected);
     if (recorded && (/^[cs] /.test(event.event) || calls[event.event])) {
       this.#timeout = recorded.expires;
-      const [connection] = this.#director.connections();
+      const connection = this.#director.connections().find(({ isTemplate }) => !isTemplate);
       this.#expiresAt = this.#director.at + (connection?.expiresInMs ?? 0) / 1000;
     }
     const [counters] = this.#director.counters().values();
@@ -204,7 +225,10 @@ class Life {
         throw new Differs(`the entry went ${lateness(this.#timeout) + 0.1} s or more before ${after}`);
       }
       this.#director.goTo(start + after);
-      expectSame(`entries ${after} s later`, this.#entries(), entries);
+      const what = `entries ${after} s later`;
+      this.#compareTemplate(what, entries);
+      const [own, recorded] = [this.#entries(), entries.filter(({ template }) => !template)];
+      if (own.length > 0 || recorded.some(({ expires }) => expires > 0)) expectSame(what, own, recorded);
     }
   }
 }

@@ -12,7 +12,7 @@ import { encode } from '../../src/dataplane/bpf/struct.ts';
 import { parseAddressPort } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerFlag, SchedulerName } from '../../src/model/scheduler.ts';
-import type { AddressServiceKey, Protocol } from '../../src/model/virtual-service.ts';
+import type { AddressServiceKey, Persistence, Protocol } from '../../src/model/virtual-service.ts';
 
 /** What a hook said about a packet, and the packet as it left it. */
 export interface Outcome {
@@ -71,6 +71,7 @@ export interface TestPlaneOptions extends Partial<BpfOptions> {
 
 /** Of struct __sk_buff. */
 const ifindexOffset = 40;
+const markOffset = 8;
 
 export class TestPlane implements Disposable {
   #plane: BpfDataPlane;
@@ -112,12 +113,17 @@ export class TestPlane implements Disposable {
       scheduler?: SchedulerName;
       flags?: readonly SchedulerFlag[];
       noDestination?: 'reject' | 'drop';
+      persistence?: Persistence;
+      isOnePacket?: boolean;
     } = {},
   ): AddressServiceKey {
-    const { scheduler = 'rr', flags = [], noDestination = 'reject' } = options;
+    const { scheduler = 'rr', flags = [], noDestination = 'reject', persistence, isOnePacket } = options;
     const service = { protocol, ...socketAddress(at) };
     this.apply(
-      { do: 'add-service', service: { ...service, scheduler, schedulerFlags: flags, noDestination } },
+      {
+        do: 'add-service',
+        service: { ...service, scheduler, schedulerFlags: flags, noDestination, persistence, isOnePacket },
+      },
       ...destinations.map((entry): Operation => {
         const { at, weight } = typeof entry === 'string' ? { at: entry, weight: 1 } : entry;
         const destination = { ...socketAddress(at), weight, forwarding: 'masq' as const };
@@ -132,11 +138,20 @@ export class TestPlane implements Disposable {
     if (failure) throw failure.error;
   }
 
-  /** A packet from a client, at every hook of the way in. @param flags BPF_F_TEST_* of tc */
-  ingress(packet: Uint8Array, flags = 0): Outcome {
-    if (this.#wayIn === 'tc') return this.#run('tc_ingress', packet, tcVerdicts, flags);
+  /**
+   * A packet from a client, at every hook of the way in.
+   * @param flags BPF_F_TEST_* of tc
+   * @param mark the firewall mark that a filter before ours gave it
+   */
+  ingress(packet: Uint8Array, flags = 0, mark = 0): Outcome {
+    const context = contextWith();
+    new DataView(context.buffer).setUint32(markOffset, mark, true);
+    const marked = mark === 0 ? undefined : context;
+    if (this.#wayIn === 'tc') return this.#run('tc_ingress', packet, tcVerdicts, flags, marked);
     const first = this.xdp(packet);
-    return first.verdict === 'pass' ? this.#run('tc_ingress', first.packet, tcVerdicts, flags) : first;
+    return first.verdict === 'pass'
+      ? this.#run('tc_ingress', first.packet, tcVerdicts, flags, marked)
+      : first;
   }
 
   /** A packet from a client, at XDP alone. */
@@ -197,6 +212,9 @@ function empty(programs: BpfPrograms): void {
   if (!value) throw new Error('the map shared is empty');
   const offset = layouts.shared.fields.virtual_now.offset;
   value.writeBigUInt64LE(value.readBigUInt64LE(offset) + 1_000_000_000_000_000n, offset);
+  shared.update(onlyKey, value);
+  programs.run('sweep');
+  value.writeBigUInt64LE(value.readBigUInt64LE(offset) + 1_000_000_000_000n, offset); // templates that were held
   shared.update(onlyKey, value);
   programs.run('sweep');
   for (const name of [

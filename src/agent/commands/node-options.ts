@@ -152,6 +152,7 @@ export function nodeOptions(values: NodeOptionValues, timeouts: TimeoutChanges):
       timeouts,
       expireNodestConn: true,
       connReuseMode: 1,
+      expireQuiescentTemplate: true,
       secureTcp: values.secureTcp === true,
       ipvsProfile: values.ipvsProfile,
       lblcExpirationSeconds: values.lblcExpiration,

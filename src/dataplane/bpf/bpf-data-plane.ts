@@ -25,8 +25,9 @@ import { HostedAddresses } from './hosted-addresses.ts';
 import type { BpfOptions } from './options.ts';
 import { SchedulerCaches } from './scheduler-caches.ts';
 import { isKnownScheduler, knownSchedulers, watchesEdits } from './schedulers.ts';
+import { ServiceKinds } from './service-kinds.ts';
 import { type ServiceEntry, ServiceTableMap } from './service-table.ts';
-import { writeSettings } from './settings.ts';
+import { readServiceKinds, writeSettings } from './settings.ts';
 import { hostTables, SocketExpiry } from './socket-expiry.ts';
 import { Uplinks } from './uplinks.ts';
 import { BpfView } from './view.ts';
@@ -60,7 +61,10 @@ export class BpfDataPlane implements DataPlane {
     this.#hosted = new HostedAddresses(programs.maps.get('hosted_addresses'));
     this.uplinks = new Uplinks(programs.maps.get('uplinks'), virtualFilter);
     const caches = new SchedulerCaches(programs.maps, () => this.#view.now());
-    this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, caches, now);
+    const kinds = new ServiceKinds(readServiceKinds(programs.maps.get('settings')), (all) =>
+      programs.run('set_service_kinds', [all]),
+    );
+    this.#services = new ServiceTableMap(programs.maps, virtualFilter, this.#hosted, kinds, caches, now);
     const zeroStatistics = (index: number) => programs.run('zero_one', [index]);
     this.#profile = options.ipvsProfile ?? 'recent';
     this.#destinations = new DestinationTable(
@@ -72,6 +76,7 @@ export class BpfDataPlane implements DataPlane {
       now,
     );
     this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
+    kinds.forgetInherited();
     for (const entry of this.#services.entries()) this.#refresh(entry);
     if (programs.isAdopted) this.#markOrphans(); // an earlier process may have ended before it did
   }

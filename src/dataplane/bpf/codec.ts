@@ -59,7 +59,7 @@ const clientFlags: Readonly<Record<ClientSide, number>> = {
 
 const stateNames = new Map<number, ConnectionState>(
   Object.entries(enums.connection_state)
-    .filter(([name]) => !name.endsWith('_COUNT'))
+    .filter(([name]) => !name.endsWith('_COUNT') && !name.startsWith('STATE_TEMPLATE'))
     .map(([name, number]) => [number, printedState(name)]),
 );
 
@@ -134,11 +134,17 @@ export function encodeService(
     scheduler_flags: service.schedulerFlags.reduce((bits, flag) => bits | flagBits[flag], 0),
     no_destination: noDestinationNumbers[noDestination],
     flags: serviceFlags(service),
+    persistence_seconds: service.persistence?.timeoutSeconds ?? 0,
+    persistence_length: service.persistence?.prefixLength ?? 0,
+    port: service.port ?? 0,
   });
 }
 
-function serviceFlags({ outside, sourceRanges }: VirtualServiceDefinition): number {
+function serviceFlags(service: VirtualServiceDefinition): number {
+  const { outside, sourceRanges, isOnePacket, mark } = service;
   return (
+    (isOnePacket ? serviceFlag.SERVICE_ONE_PACKET : 0) |
+    (mark === undefined ? 0 : serviceFlag.SERVICE_OF_MARK) |
     (outside ? serviceFlag.SERVICE_HAS_OUTSIDE : 0) |
     (outside?.noDestination === 'drop' ? serviceFlag.SERVICE_OUTSIDE_DROPS : 0) |
     (sourceRanges ? serviceFlag.SERVICE_HAS_RANGES : 0)
@@ -162,6 +168,13 @@ export function decodeService(key: Uint8Array, value: Uint8Array): VirtualServic
     ),
     noDestination: service.no_destination === noDestinationNumbers.drop ? 'drop' : 'reject',
     ...outsideOf(service.flags),
+    ...(service.persistence_seconds > 0 && {
+      persistence: {
+        timeoutSeconds: service.persistence_seconds,
+        prefixLength: service.persistence_length,
+      },
+    }),
+    ...(service.flags & serviceFlag.SERVICE_ONE_PACKET && { isOnePacket: true }),
     id: service.id,
     table: service.table,
     tableSize: service.table_size,
@@ -259,12 +272,27 @@ export function decodeConnection(
   const timeoutNs = settings.timeouts[entry.state] ?? 0n;
   const leftNs = entry.expires === never ? timeoutNs : entry.expires - nowNs;
   return {
-    protocol: protocols.get(entry.protocol) ?? 'tcp',
-    state: stateNames.get(entry.state) ?? 'NONE',
+    ...kindOf(entry),
     client: { address: addressFromBytes(family, client), port: entry.client_port },
     virtual: { address: addressFromBytes(family, virtual), port: entry.virtual_port },
     destination: { address: addressFromBytes(family, destination), port: entry.destination_port },
     expiresInMs: leftNs > 0n ? Number(leftNs / 1_000_000n) : 0,
+  };
+}
+
+function kindOf(entry: {
+  readonly flags: number;
+  readonly protocol: number;
+  readonly state: number;
+}): Pick<Connection, 'protocol' | 'state' | 'isTemplate'> {
+  const isTemplate = (entry.flags & enums.connection_flag.CONNECTION_TEMPLATE) !== 0;
+  if (!isTemplate) {
+    return { protocol: protocols.get(entry.protocol) ?? 'tcp', state: stateNames.get(entry.state) ?? 'NONE' };
+  }
+  return {
+    protocol: protocols.get(entry.protocol & ~enums.template_protocol.TEMPLATE_PROTOCOL) ?? 'ip',
+    state: entry.state === enums.connection_state.STATE_TEMPLATE_ASSURED ? 'ASSURED' : 'NONE',
+    isTemplate,
   };
 }
 

@@ -151,8 +151,7 @@ export class DestinationTable {
 
   /** Active and inactive ones. */
   connections(slot: Slot): number {
-    const load = this.#loads.lookup(keyOf(slot.index));
-    return load ? decode(layouts.destination_load, load).total : 0;
+    return this.#load(slot).total;
   }
 
   /** To the trash: it gets no new connections, and ends those it has as expire_nodest_conn says. */
@@ -190,10 +189,20 @@ export class DestinationTable {
     const old = [...this.#trash].filter(([, { atMs }]) => now - atMs >= trashMs);
     const cached = old.length > 0 ? this.#caches.destinations() : new Set();
     for (const [id, { slot }] of old) {
-      if (this.connections(slot) !== 0 || cached.has(slot.index)) continue;
+      if (this.#isReferredTo(slot) || cached.has(slot.index)) continue;
       this.#trash.delete(id);
       this.#release(slot);
     }
+  }
+
+  #isReferredTo(slot: Slot): boolean {
+    const { total, persistent } = this.#load(slot);
+    return total > 0 || persistent > 0;
+  }
+
+  #load(slot: Slot) {
+    const value = this.#loads.lookup(keyOf(slot.index)) ?? new Uint8Array(this.#loads.valueSize);
+    return decode(layouts.destination_load, value);
   }
 
   /** Frees the place of a destination that no connection refers to. */

@@ -27,6 +27,11 @@ export interface BpfOptions {
   /** The sysctls of net.ipv4.vs of these names; kube-proxy turns the first on. */
   readonly expireNodestConn: boolean;
   readonly connReuseMode: number;
+  /** Whether clients leave a destination of weight 0 that their template leads to; kube-proxy turns it on. */
+  readonly expireQuiescentTemplate?: boolean;
+  /** Whether a packet in the middle of a connection may open one. */
+  readonly sloppyTcp?: boolean;
+  readonly sloppySctp?: boolean;
   /** The sysctl secure_tcp, in force or not: a client alone does not make its connections ESTABLISHED. */
   readonly secureTcp?: boolean;
   /** Of which stable kernels the arithmetic of loads and thresholds is; 'recent' if not given. */
@@ -60,8 +65,11 @@ export const defaultCacheSeconds = 86_400;
 
 type Entry<Name> = Name extends `STATE_${infer State}` ? State : never;
 
-/** The states of enum connection_state, without its prefix: those of SCTP keep theirs. */
-export type EntryState = Exclude<Entry<keyof typeof enums.connection_state>, 'COUNT' | 'TCP_COUNT'>;
+/** The states of enum connection_state, without its prefix: those of SCTP keep theirs. Templates have none of them. */
+export type EntryState = Exclude<
+  Entry<keyof typeof enums.connection_state>,
+  'COUNT' | 'TCP_COUNT' | 'TEMPLATE' | 'TEMPLATE_ASSURED'
+>;
 
 /** The kernel's tcp_timeouts, udp_timeouts and sctp_timeouts; those of `Timeouts` come in their place. */
 const fixedSeconds: Readonly<Record<EntryState, number>> = {

@@ -17,6 +17,7 @@ import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
 import type { SchedulerCaches } from './scheduler-caches.ts';
 import { isPlainList } from './schedulers.ts';
+import type { ServiceKinds } from './service-kinds.ts';
 import { SourceRanges } from './source-ranges.ts';
 import { ServiceStatistics } from './statistics.ts';
 import { type SchedulerEvent, ViewTables, type WrittenTable } from './view-table.ts';
@@ -41,6 +42,7 @@ export class ServiceTableMap {
   readonly #allocator: PlaceAllocator;
   readonly #filter: AddressFilter;
   readonly #hosted: HostedAddresses;
+  readonly #kinds: ServiceKinds;
   readonly #caches: SchedulerCaches;
   readonly #entries = new Map<string, ServiceEntry>();
   /** Ids are not given twice: destinations in the trash keep that of a service that is gone. */
@@ -51,11 +53,13 @@ export class ServiceTableMap {
     maps: BpfMaps,
     filter: AddressFilter,
     hosted: HostedAddresses,
+    kinds: ServiceKinds,
     caches: SchedulerCaches,
     now: () => number,
   ) {
     this.#filter = filter;
     this.#hosted = hosted;
+    this.#kinds = kinds;
     this.#caches = caches;
     this.#services = maps.get('services');
     this.#statistics = new ServiceStatistics(maps);
@@ -137,12 +141,14 @@ export class ServiceTableMap {
     this.ranges.keepOnly(entry.id, []);
     this.#entries.delete(virtualServiceId(entry.definition));
     this.#statistics.delete(entry.id);
+    this.#kinds.remove(entry.definition);
     this.#filter.removeService(entry.definition);
     if (entry.definition.mark === undefined) this.#hosted.remove(entry.definition.address);
   }
 
   /** Lets a service's packets pass the filter, and what else a host answers at its address. */
   #answer(service: VirtualServiceKey): void {
+    this.#kinds.add(service);
     this.#filter.addService(service);
     if (service.mark === undefined) this.#hosted.add(service.address);
   }

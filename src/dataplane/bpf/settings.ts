@@ -2,6 +2,7 @@
 // The map `settings`: what of the options programs read at every packet.
 import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
 import type { Timeouts } from '../../model/timeouts.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
 import { onlyKey } from './bpf-maps.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
 import type { Settings } from './codec.ts';
@@ -36,7 +37,7 @@ export function writeSettings(programs: BpfPrograms, options: BpfOptions): void 
     udpSeconds: udpSeconds ?? before.udpSeconds,
   });
   const timeouts = Object.entries(enums.connection_state)
-    .filter(([name]) => name !== 'STATE_COUNT' && name !== 'STATE_TCP_COUNT')
+    .filter(([name]) => Object.hasOwn(seconds, name.replace('STATE_', '')))
     .sort(([, a], [, b]) => a - b)
     .map(([name]) => secondsNs(seconds[name.replace('STATE_', '') as EntryState]));
   map.update(
@@ -51,8 +52,18 @@ export function writeSettings(programs: BpfPrograms, options: BpfOptions): void 
       ipvs_profile: profileNumbers[options.ipvsProfile ?? 'recent'],
       lblc_expiration: secondsNs(options.lblcExpirationSeconds ?? defaultCacheSeconds),
       lblcr_expiration: secondsNs(options.lblcrExpirationSeconds ?? defaultCacheSeconds),
+      expire_quiescent_template: options.expireQuiescentTemplate ? 1 : 0,
+      sloppy_tcp: options.sloppyTcp ? 1 : 0,
+      sloppy_sctp: options.sloppySctp ? 1 : 0,
+      service_kinds: readServiceKinds(map),
     }),
   );
+}
+
+/** Bits of enum service_kind: not an option, but what there is. */
+export function readServiceKinds(settings: BpfMap): number {
+  const value = settings.lookup(onlyKey);
+  return value ? decode(layouts.settings, value).service_kinds : 0;
 }
 
 export function readTimeouts({ timeouts }: Settings): Timeouts {

@@ -155,6 +155,7 @@ export class BpfView implements DataPlaneView {
         ...numbers(index),
         activeConnections: load.active,
         inactiveConnections: Math.max(load.total - load.active, 0),
+        persistentConnections: load.persistent,
       };
       const own = byService.get(serviceId);
       if (own) own.push(status);

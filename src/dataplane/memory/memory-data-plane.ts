@@ -49,6 +49,7 @@ export class MemoryDataPlane implements DataPlane {
         ...nothing,
         activeConnections: 0,
         inactiveConnections: 0,
+        persistentConnections: 0,
       })),
     }));
   }

@@ -188,6 +188,7 @@ function destination(part: Partial<DestinationStatus>): DestinationStatus {
     forwarding: 'masq',
     activeConnections: 0,
     inactiveConnections: 0,
+    persistentConnections: 0,
     statistics: noStatistics,
     rates: noRates,
     ...part,

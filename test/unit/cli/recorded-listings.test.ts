@@ -32,7 +32,6 @@ const notPrinted: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/ (-S|-R)\b/, 'saving and restoring'],
   [/ (-h|--help|-v|--version)$/, 'texts of our own'],
   [/ --daemon\b/, 'synchronization daemons'],
-  [/ --persistent-conn\b/, 'persistence'],
   [/^ipvsadm -L --thresholds$/, 'thresholds with counts that no numeric listing tells'],
   [/ --tun-info\b/, 'tunnel types'],
 ];
@@ -88,11 +87,10 @@ class Replay {
     const uncovered = this.#state.uncoveredNames(names);
     const isOne = / (-t|-u|-f) /.test(cmd);
     if (isOne && uncovered.some((name) => recorded.split('\n')[2]?.startsWith(name))) {
-      return this.#skip('one service that has a mark or is persistent');
+      return this.#skip('one service with a persistence engine, or with a strange mask');
     }
     const { kept, left } = withoutUncovered(recorded, uncovered);
-    if (left > 0)
-      this.#skip('lines of services with marks, persistence or ops, and of persistence templates', left);
+    if (left > 0) this.#skip('lines of services with persistence engines or strange masks', left);
     const { status, stdout, stderr } = await this.#run(cmd, this.#moment(index));
     assert.equal(stderr, '', cmd);
     // The hash order is the kernel's own, and with 224.0.0.1 the sorted order depends on it.
@@ -185,21 +183,17 @@ function wordsOf(cmd: string): readonly string[] {
   return cmd.split(' ').slice(1);
 }
 
-/** Leaves out the services that `uncovered` begins, with their real servers, and persistence templates. */
+/** Leaves out the services that `uncovered` begins, with their real servers. */
 function withoutUncovered(text: string, uncovered: readonly string[]): { kept: string; left: number } {
   let isLeft = false;
   const lines = text.split('\n');
   const kept = lines.filter((line) => {
     if (!line.startsWith('  ->')) {
-      isLeft = uncovered.some((name) => `${line} `.startsWith(`${name} `)) || isTemplate(line);
+      isLeft = uncovered.some((name) => `${line} `.startsWith(`${name} `));
     }
     return !isLeft;
   });
   return { kept: kept.join('\n'), left: lines.length - kept.length };
-}
-
-function isTemplate(line: string): boolean {
-  return /^(IP|TCP|UDP) +\d+:\d\d +(NONE|ASSURED) /.test(line);
 }
 
 function sortedBlocks(text: string): string {

@@ -4,7 +4,7 @@ import type { DestinationStatus, VirtualServiceStatus } from '../../../src/datap
 import { parseAddressPort } from '../../../src/model/address.ts';
 import type { Connection, ConnectionState, SocketAddress } from '../../../src/model/connection.ts';
 import type { Statistics } from '../../../src/model/statistics.ts';
-import { destinationId, type Protocol, virtualServiceId } from '../../../src/model/virtual-service.ts';
+import { destinationId, virtualServiceId } from '../../../src/model/virtual-service.ts';
 
 export interface Listing {
   readonly cmd?: string;
@@ -37,6 +37,10 @@ export function readNumbers(
     (cmd) => !/--(stats|rate|thresholds|persistent-conn|tun-info|timeout|daemon)|-\w*c/.test(cmd),
     2,
   );
+  const persistent = find(
+    (cmd) => cmd.includes('--persistent-conn') && !/-\w*c\b/.test(cmd.replace('--persistent-conn', '')),
+    3,
+  );
   const counters = (key: string) => ({
     statistics: statisticsOf(stats.get(key)),
     rates: statisticsOf(rates.get(key)),
@@ -46,22 +50,27 @@ export function readNumbers(
     const fill = (destination: DestinationStatus): DestinationStatus => {
       const id = `${key} -> ${destinationId(destination)}`;
       const [active = 0n, inactive = 0n] = plain.get(id) ?? [];
-      const connections = { activeConnections: Number(active), inactiveConnections: Number(inactive) };
+      const [templates = 0n] = persistent.get(id) ?? [];
+      const connections = {
+        activeConnections: Number(active),
+        inactiveConnections: Number(inactive),
+        persistentConnections: Number(templates),
+      };
       return { ...destination, ...connections, ...counters(id) };
     };
     return { ...service, ...counters(key), destinations: service.destinations.map(fill) };
   });
 }
 
-/** The connections of the last `-Lnc` listing of a moment, persistence templates left out. */
+/** The connections of the last `-Lnc` listing of a moment. */
 export function readConnections(moment: readonly Listing[]): readonly Connection[] {
   const listing = moment.findLast(({ cmd }) => /^ipvsadm -L(nc|cn| -c -n)/.test(cmd ?? ''));
   return (listing?.stdout ?? '').split('\n').flatMap((line) => {
-    const match = /^(TCP|UDP) +(\d+):(\d\d) +(\S+) +(\S+) +(\S+) +(\S+)$/.exec(line);
-    if (!match || match[4] === 'NONE' || match[4] === 'ASSURED') return [];
+    const match = /^(IP|TCP|UDP) +(\d+):(\d\d) +(\S+) +(\S+) +(\S+) +(\S+)$/.exec(line);
+    if (!match) return [];
     const [, protocol = '', minutes, seconds, state, client, virtual, destination] = match;
     return {
-      protocol: protocol.toLowerCase() as Protocol,
+      protocol: protocol.toLowerCase() as Connection['protocol'],
       state: state as ConnectionState,
       client: socketAddress(client),
       virtual: socketAddress(virtual),

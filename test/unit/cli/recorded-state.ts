@@ -3,6 +3,7 @@
 import { formatServiceName } from '../../../src/cli/format-listing.ts';
 import { type CommandLine, parseCommandLine } from '../../../src/cli/grammar.ts';
 import type { Names, Resolver } from '../../../src/cli/names.ts';
+import { persistenceOf } from '../../../src/cli/persistence.ts';
 import { UsageError } from '../../../src/cli/usage-error.ts';
 import type { DestinationStatus, VirtualServiceStatus } from '../../../src/dataplane/data-plane.ts';
 import { MemoryDataPlane } from '../../../src/dataplane/memory/memory-data-plane.ts';
@@ -10,6 +11,7 @@ import { isSchedulerName } from '../../../src/model/scheduler.ts';
 import { noRates, noStatistics } from '../../../src/model/statistics.ts';
 import {
   destinationId,
+  type Persistence,
   type VirtualServiceKey,
   virtualServiceId,
   virtualServiceKey,
@@ -17,7 +19,7 @@ import {
 
 interface RecordedService {
   readonly service: VirtualServiceStatus;
-  /** Whether the model can hold it: no persistence, no one-packet scheduling. */
+  /** Whether the model can hold it: no persistence engine, no mask with ones behind zeros. */
   readonly isCovered: boolean;
 }
 
@@ -31,13 +33,13 @@ export class RecordedState {
   }
 
   covers(selector: VirtualServiceKey): boolean {
-    return selector.mark === undefined && this.#services.get(virtualServiceId(selector))?.isCovered !== false;
+    return this.#services.get(virtualServiceId(selector))?.isCovered !== false;
   }
 
   /** How the lines of services begin that the model cannot hold. */
   uncoveredNames(names: Names): readonly string[] {
     const name = (each: VirtualServiceStatus) => formatServiceName(each, names);
-    return ['FWM ', ...this.#all((recorded) => !recorded.isCovered).map(name)];
+    return this.#all((recorded) => !recorded.isCovered).map(name);
   }
 
   /** Carries out a command that the kernel accepted; what does not fit (in a restored file) changes nothing. */
@@ -48,9 +50,7 @@ export class RecordedState {
     else if (line.command === 'set') {
       const [tcpSeconds, tcpFinSeconds, udpSeconds] = line.settings.timeouts ?? [];
       this.timeouts.setTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds });
-    } else if (line.settings.service && line.settings.service.mark === undefined) {
-      this.#change(line, line.settings.service);
-    }
+    } else if (line.settings.service) this.#change(line, line.settings.service);
   }
 
   async #restore(stdin: string, resolver: Resolver): Promise<void> {
@@ -71,13 +71,15 @@ export class RecordedState {
     const { settings } = line;
     if (line.command === 'add-service' ? !old : line.command === 'edit-service' && old) {
       if (!isSchedulerName(settings.scheduler)) return;
-      const isCovered = !(['persistent', 'ops', 'pe'] as const).some((name) => line.given.has(name));
+      const persistence = coveredPersistence(line);
       const { scheduler } = settings;
       const service: VirtualServiceStatus = {
         ...virtualServiceKey(key),
         ...{ noDestination: 'reject', scheduler, schedulerFlags: line.schedulerFlags },
+        ...{ persistence, isOnePacket: line.given.has('ops') },
         ...{ destinations: old?.service.destinations ?? [], statistics: noStatistics, rates: noRates },
       };
+      const isCovered = !line.given.has('pe') && (persistence !== undefined || !line.given.has('persistent'));
       this.#services.set(id, { service, isCovered });
     } else if (old && line.command === 'delete-service') this.#services.delete(id);
     else if (old && settings.server) {
@@ -91,12 +93,23 @@ export class RecordedState {
   }
 }
 
+/** Undefined also for a mask that the model cannot hold. */
+function coveredPersistence(line: CommandLine): Persistence | undefined {
+  try {
+    return persistenceOf(line.settings);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return undefined;
+  }
+}
+
 function changeDestinations(
   { command, settings }: CommandLine,
   old: readonly DestinationStatus[],
 ): readonly DestinationStatus[] {
   if (!settings.server) return old;
-  const numbers = { activeConnections: 0, inactiveConnections: 0, statistics: noStatistics, rates: noRates };
+  const counts = { activeConnections: 0, inactiveConnections: 0, persistentConnections: 0 };
+  const numbers = { ...counts, statistics: noStatistics, rates: noRates };
   const { weight, forwarding, upperThreshold, lowerThreshold } = settings;
   const destination = {
     ...settings.server,

@@ -38,7 +38,8 @@ test('the merge sort keeps the order of equal items and splits as glibc does', (
 });
 
 function sorted(...addresses: readonly string[]): readonly string[] {
-  const numbers = { activeConnections: 0, inactiveConnections: 0, statistics: noStatistics, rates: noRates };
+  const counts = { activeConnections: 0, inactiveConnections: 0, persistentConnections: 0 };
+  const numbers = { ...counts, statistics: noStatistics, rates: noRates };
   const destinations = addresses.map((address) => {
     return { address, port: 80, weight: 1, forwarding: 'masq' as const, ...numbers };
   });

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Which template a connection was opened by, and how many connections a template has. cold->holds is zero for what is
+ * no template, else one more than how many hold it: who wants to end a template has to take it from one to zero, so
+ * none ends that is held, and none is held that has ended.
+ */
+#ifndef BPVS_HOLD_H
+#define BPVS_HOLD_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "maps.h"
+
+#define NS_PER_SECOND 1000000000ULL
+/* How long a template stays whose time has come while connections hold it, from then on (ip_vs_conn.c:
+ * ip_vs_conn_expire). */
+#define HELD_TEMPLATE_SECONDS 60
+
+/* Only the template's maker, which holds it for its first connection. */
+static __always_inline void begin_holds(struct cold_connection *template)
+{
+	__sync_fetch_and_add(&template->holds, 2);
+}
+
+/* Undoes begin_holds, before anybody else has found the template. */
+static __always_inline void withdraw_holds(struct cold_connection *template)
+{
+	__sync_fetch_and_add(&template->holds, -2);
+}
+
+/* @return whether it is a template; if so, it stays until it is let go */
+static __always_inline int hold(struct cold_connection *template)
+{
+	if (__sync_fetch_and_add(&template->holds, 1) > 0)
+		return 1;
+	__sync_fetch_and_add(&template->holds, -1);
+	return 0;
+}
+
+static __always_inline void let_go(struct cold_connection *template)
+{
+	__sync_fetch_and_add(&template->holds, -1);
+}
+
+/* @param template index plus one, of one that is held. */
+static __always_inline void let_go_of(__u32 template)
+{
+	__u32 index = template - 1;
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+
+	if (cold)
+		let_go(cold);
+}
+
+/* Lets go of the template that a connection was opened by. @param index the connection's */
+static __always_inline void leave_template(__u32 index)
+{
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+
+	if (cold)
+		let_go_of(cold->template);
+}
+
+/* @return whether nobody holds the template at the index, and from now on nobody can: it may end */
+static __always_inline int claim_template(__u32 index)
+{
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+
+	return cold && __sync_val_compare_and_swap(&cold->holds, 1, 0) == 1;
+}
+
+/* The time of the template at the index has come, but it is held. */
+static __always_inline void keep_template(struct connection *template, __u32 index, __u64 now)
+{
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+
+	if (cold)
+		cold->timeout_seconds = HELD_TEMPLATE_SECONDS;
+	template->expires = now + HELD_TEMPLATE_SECONDS *NS_PER_SECOND;
+}
+
+/*
+ * A destination has answered a connection, so its template is no mere attempt. Seldom, so a function of its own.
+ * @param index the connection's
+ */
+static __noinline int assure_template(__u32 index)
+{
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+	struct connection *template;
+
+	if (!cold)
+		return 0;
+	index = cold->template - 1;
+	template = bpf_map_lookup_elem(&connections, &index);
+	if (template)
+		__sync_val_compare_and_swap(&template->state, STATE_TEMPLATE, STATE_TEMPLATE_ASSURED);
+	return 0;
+}
+
+#endif
