@@ -48,7 +48,6 @@ struct abi {
 	enum scheduler scheduler;
 	enum scheduler_flag scheduler_flag;
 	enum service_flag service_flag;
-	enum service_inside service_inside;
 	enum service_view service_view;
 	enum service_kind service_kind;
 	enum template_protocol template_protocol;

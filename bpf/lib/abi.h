@@ -100,12 +100,6 @@ struct service {
 	__be16 port; /* of its key */
 };
 
-/* No services: in source_ranges, the addresses of clients that are inside by whatever device they come. */
-enum service_inside {
-	SERVICE_INSIDE4 = 0x7ffffffe,
-	SERVICE_INSIDE6 = 0x7fffffff,
-};
-
 /* Clients that may use a service, as BPF_MAP_TYPE_LPM_TRIE wants its keys. */
 struct source_range {
 	__u32 prefix_length; /* with the 32 bits of the service */

@@ -23,14 +23,6 @@ static __noinline int is_in_ranges(__u32 service, const struct address *address)
 	return bpf_map_lookup_elem(&source_ranges, &range) != NULL;
 }
 
-/* Clients that came in by an uplink, but for pods of other nodes whose addresses the cluster knows. */
-static __always_inline int is_from_outside(const struct packet *packet)
-{
-	__u32 inside = packet->tuple.family == FAMILY_IPV4 ? SERVICE_INSIDE4 : SERVICE_INSIDE6;
-
-	return packet->is_outside && !is_in_ranges(inside, &packet->tuple.source);
-}
-
 static __noinline struct service *outside_view(const struct packet *packet)
 {
 	struct service_key key = {
@@ -53,7 +45,7 @@ static __always_inline enum reason enter_view(const struct packet *packet, struc
 
 	if (flags & SERVICE_HAS_RANGES && !is_in_ranges((*service)->id, &packet->tuple.source))
 		return REASON_DROPPED_SOURCE_RANGE;
-	if (!(flags & SERVICE_HAS_OUTSIDE) || !is_from_outside(packet))
+	if (!(flags & SERVICE_HAS_OUTSIDE) || !packet->is_outside)
 		return REASON_TRANSLATED;
 	*service = outside_view(packet);
 	return *service ? REASON_TRANSLATED : REASON_PASSED_NOT_OURS;

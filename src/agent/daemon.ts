@@ -12,7 +12,6 @@ import { XdpAttachments } from '../dataplane/bpf/xdp-attachments.ts';
 import { EnvironmentError, SystemError } from '../errors.ts';
 import type { ClusterSource } from '../kube/cluster-source.ts';
 import type { Address } from '../model/address.ts';
-import { type Cidr, canonicalCidr } from '../model/cidr.ts';
 import type { SchedulerFlag, SchedulerName } from '../model/scheduler.ts';
 import type { LinkRecord } from '../native/network-records.ts';
 import { missingForDestroying } from '../native/socket-diagnostics.ts';
@@ -44,14 +43,6 @@ export interface DaemonOptions {
   /** When to sync; kube-proxy's by default. */
   readonly syncPeriods?: SyncPeriods;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
-}
-
-/**
- * Pods of other nodes count as clients inside where the configuration tells them by their addresses; all other modes tell
- * clients by the device that they come in by, as the programs do without being told.
- */
-function insideSources(detectLocal: PlanningSettings['detectLocal'] | undefined): readonly Cidr[] {
-  return detectLocal?.mode === 'ClusterCIDR' ? detectLocal.cidrs.map(canonicalCidr) : [];
 }
 
 const retryMs = 1000;
@@ -160,7 +151,6 @@ export class Daemon implements AsyncDisposable {
   }
 
   async #start(openSource: OpenSource, signal: AbortSignal | undefined): Promise<void> {
-    this.#dataPlane.setInsideSources(insideSources(this.#options.planning?.detectLocal));
     this.#resources.use(
       NetworkFollower.open({
         networkChanged: (network) => this.#setNetwork(network),

@@ -21,7 +21,7 @@ import { ProgrammingLatency } from './programming-latency.ts';
 import { describeOperation, formatRemark, type Remark, remarks } from './remarks.ts';
 
 /** What of a kube-proxy's configuration decides about Services. */
-export type PlanningSettings = Pick<AgentSettings, 'nodePortAddresses' | 'allowsExternalIps' | 'detectLocal'>;
+export type PlanningSettings = Pick<AgentSettings, 'nodePortAddresses' | 'allowsExternalIps'>;
 
 /** Whoever tells others how the daemon is. */
 export interface SyncObserver {

@@ -91,18 +91,6 @@ inNetworkNamespace(import.meta.filename, () => {
       }
     });
 
-    test(`${family} view: a client whose address is known to be inside → the view of clients inside`, () => {
-      const plane = serving({
-        outside: { noDestination: 'drop' },
-        destinations: [to(far, 'outside'), to(near, 'inside')],
-      });
-      plane.plane.setInsideSources(ranges(`${client}/${whole}`, '192.168.0.0/16'));
-      assertPacket(plane.ingress(buildPacket(request)).packet, sentTo(near));
-      plane.plane.setInsideSources([]);
-      const sourcePort = 40001;
-      assertPacket(plane.ingress(buildPacket({ ...request, sourcePort })).packet, sentTo(far, sourcePort));
-    });
-
     test(`${family} view: one that begins or ends → connections go on, new ones go by what is`, () => {
       const plane = serving({ destinations: [to(far), to(near)] });
       const first = plane.ingress(buildPacket(request)).packet;

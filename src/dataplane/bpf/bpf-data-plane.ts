@@ -2,7 +2,6 @@
 // The BPF data plane: operations in, maps out.
 import { BpvsError, OperationError } from '../../errors.ts';
 import type { Address } from '../../model/address.ts';
-import type { Cidr } from '../../model/cidr.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { Operation } from '../../model/operation.ts';
 import type { VersionProfile } from '../../model/schedulers/scheduler.ts';
@@ -156,11 +155,6 @@ export class BpfDataPlane implements DataPlane {
   setOwnAddresses(addresses: readonly Address[]): void {
     this.#hosted.setOwn(addresses);
     this.#hosted.update();
-  }
-
-  /** Clients with these addresses are inside, by whatever device their packets come in. Throws OperationError (ENOSPC). */
-  setInsideSources(ranges: readonly Cidr[]): void {
-    this.#services.ranges.setInside(ranges);
   }
 
   close(): void {

@@ -434,7 +434,6 @@ export const enums = {
     SERVICE_OUTSIDE_DROPS: 32,
     SERVICE_HAS_RANGES: 64,
   },
-  service_inside: { SERVICE_INSIDE4: 2147483646, SERVICE_INSIDE6: 2147483647 },
   service_view: { VIEW_OUTSIDE: 128 },
   service_kind: { SERVICES_OF_MARKS: 1, SERVICES_OF_FTP: 2, SERVICES_OF_ALL_PORTS: 4 },
   template_protocol: { TEMPLATE_PROTOCOL: 64 },

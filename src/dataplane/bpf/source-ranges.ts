@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The networks of clients that a service is for (bpf/lib/view.h), and those of clients that are always inside.
+// The networks of clients that a service is for (bpf/lib/view.h).
 import { BpvsError, OperationError } from '../../errors.ts';
 import { addressBytes, addressFromBytes } from '../../model/address.ts';
 import { type Cidr, formatCidr } from '../../model/cidr.ts';
 import type { BpfMap } from '../../native/bpf-map.ts';
-import { enums, layouts } from './layouts.ts';
+import { layouts } from './layouts.ts';
 import { decode, encode } from './struct.ts';
 
-const { SERVICE_INSIDE4, SERVICE_INSIDE6 } = enums.service_inside;
 const present = new Uint8Array(4).fill(1);
 const serviceBits = 32;
 
@@ -73,21 +72,7 @@ export class SourceRanges {
 
   /** Forgets what an earlier process left of services that are gone. */
   forgetOthers(services: ReadonlySet<number>): void {
-    for (const service of [...this.#written.keys()])
-      if (!services.has(service) && service !== SERVICE_INSIDE4 && service !== SERVICE_INSIDE6)
-        this.keepOnly(service, []);
-  }
-
-  /** Clients with these addresses are inside, even if they come in by a device that leads off the node. */
-  setInside(ranges: readonly Cidr[]): void {
-    for (const [service, family] of [
-      [SERVICE_INSIDE4, 4],
-      [SERVICE_INSIDE6, 6],
-    ] as const) {
-      const own = ranges.filter((range) => range.family === family);
-      this.add(service, own);
-      this.keepOnly(service, own);
-    }
+    for (const service of [...this.#written.keys()]) if (!services.has(service)) this.keepOnly(service, []);
   }
 
   #of(service: number): Map<string, Uint8Array> {
