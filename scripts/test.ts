@@ -18,6 +18,8 @@ LEVEL is a folder of test/ (unit, bpf, netns, cluster), "checks" (types, lint, g
 const testTimeoutMs = 120_000;
 const silenceMs = testTimeoutMs + 30_000;
 const cleanupMs = 10_000;
+/** Whose files run side by side: each has its own maps and programs, if any. Labs share the kernel's network. */
+const levelsSideBySide = ['unit', 'bpf'];
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
 /** What failed, and passed when its file was run once more. */
@@ -78,15 +80,14 @@ interface Outcome {
 }
 
 /**
- * Units run side by side; everything else shares the kernel, and runs one file after the other. There, few files that fail are
- * run once more, as a lab may have been starved of its machine; what passes only then is named in the summary.
+ * Beyond units, few files that fail are run once more, alone, as they may have been starved of their machine; what passes only then
+ * is named in the summary.
  */
 async function runFiles(level: string, files: readonly string[]): Promise<void> {
   heading(level);
-  const isUnit = level === 'unit';
-  const outcomes = await runOnce(files, isUnit ? availableParallelism() : 1);
+  const outcomes = await runOnce(files, levelsSideBySide.includes(level) ? availableParallelism() : 1);
   const failed = [...outcomes].filter(([, { failures }]) => failures.length > 0).map(([file]) => file);
-  if (!isUnit && failed.length <= maxFilesAgain) {
+  if (level !== 'unit' && failed.length <= maxFilesAgain) {
     for (const file of failed) {
       heading(`once more: ${file}`);
       const first = outcomes.get(file)?.failures ?? [];

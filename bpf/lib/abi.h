@@ -7,7 +7,7 @@
 
 /* Raised with every change of a layout below: maps pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 2,
+	ABI_VERSION = 3,
 };
 
 enum family {

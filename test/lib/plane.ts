@@ -58,6 +58,7 @@ export const testOptions: BpfOptions = {
   timeouts: defaultTimeouts,
   expireNodestConn: false,
   connReuseMode: 1,
+  servesSockets: false,
   hasVirtualClock: true,
 };
 

@@ -16,16 +16,9 @@ import { preparePins, requireRights } from './pin-directory.ts';
 import { contextWith, noPacket } from './program-pins.ts';
 import { decode, type StructLayout } from './struct.ts';
 
-const objectFiles = [
-  'tc',
-  'translate',
-  'handlers',
-  'outside',
-  'xdp',
-  'cgroup',
-  'sweep',
-  'statistics',
-] as const;
+const objectFiles = ['tc', 'translate', 'handlers', 'outside', 'xdp', 'sweep', 'statistics'] as const;
+
+const socketsFile = 'cgroup';
 
 /** In place of a hook of the others, where the option asks for it. */
 const localRedirectFile = 'local';
@@ -72,8 +65,7 @@ export class BpfPrograms implements Disposable {
     const flowSeed = isAdopted ? readFlowSeed(maps.get('settings')) : randomBytes(8).readBigUInt64LE();
     const objects: BpfObject[] = [];
     try {
-      const files = options.redirectsLocally ? [...objectFiles, localRedirectFile] : objectFiles;
-      for (const file of files) objects.push(loadObject(file, options, maps, flowSeed));
+      for (const file of filesFor(options)) objects.push(loadObject(file, options, maps, flowSeed));
       const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted, flowSeed);
       if (!isAdopted) programs.fillHandlers();
       if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
@@ -130,6 +122,14 @@ export class BpfPrograms implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function filesFor({ redirectsLocally = false, servesSockets = true }: BpfOptions): readonly string[] {
+  return [
+    ...objectFiles,
+    ...(servesSockets ? [socketsFile] : []),
+    ...(redirectsLocally ? [localRedirectFile] : []),
+  ];
 }
 
 function u64(value: bigint): Uint8Array {

@@ -41,6 +41,8 @@ export interface BpfOptions {
   readonly lblcrExpirationSeconds?: number;
   /** Whether the host's TCP sockets end with their destination, as its connected UDP sockets always do. */
   readonly expiresTcpSockets?: boolean;
+  /** Whether the programs of the host's sockets are loaded; they are if it is not given. */
+  readonly servesSockets?: boolean;
   /** Whether packets to and from local pods go past the host's stack (bpf/lib/local.h). */
   readonly redirectsLocally?: boolean;
   /** Tests stop the time and set it by hand. */
