@@ -172,7 +172,7 @@ function walk(plane: TestPlane, packets: readonly string[]): Talk {
 suite('states and timeouts', { skip: missingForBpf() ?? false }, () => {
   for (const [state, seconds, packets] of walks) {
     test(`tcp ${packets.join(' ')}: ${state} for ${seconds} s, then gone with all that was counted`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       serve(plane);
       walk(plane, packets);
       assert.deepEqual(states(plane), [state]);
@@ -190,7 +190,7 @@ suite('states and timeouts', { skip: missingForBpf() ?? false }, () => {
   }
 
   test('every packet of either side restarts the timer', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane);
     const talk = new Talk(plane).establish();
     for (let n = 0; n < 4; n++) {
@@ -204,7 +204,7 @@ suite('states and timeouts', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('a datagram of either side keeps its connection for 300 s, and it is never active', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane, [server], 'udp');
     const talk = new Talk(plane, { protocol: 'udp' });
     talk.client('');
@@ -218,7 +218,7 @@ suite('states and timeouts', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('new timeouts hold for a connection from its next packet on', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane);
     const talk = new Talk(plane).establish();
     plane.plane.setTimeouts({ ...defaultTimeouts, tcpSeconds: 100, tcpFinSeconds: 20 });
@@ -236,7 +236,7 @@ suite('a SYN on a connection that is there', { skip: missingForBpf() ?? false },
   const ended = { TIME_WAIT: ['>S', '<SA', '>A', '>FA', '<FA'], CLOSE: ['>S', '<SA', '>A', '>R'] };
   for (const [state, packets] of Object.entries(ended)) {
     test(`conn_reuse_mode 1: in ${state} it begins a new connection, scheduled anew`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       serve(plane, [server, other]);
       const talk = new Talk(plane);
       assert.equal(talk.to('S'), `${other}:8080`);
@@ -278,7 +278,7 @@ suite('a SYN on a connection that is there', { skip: missingForBpf() ?? false },
 
 suite('the pool of connections', { skip: missingForBpf() ?? false }, () => {
   test('entries that ended are used again before new ones are touched', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane);
     for (let round = 0; round < 50; round++) {
       new Talk(plane, { port: 1000 + round }).client('S');

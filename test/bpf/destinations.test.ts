@@ -23,7 +23,7 @@ import {
 
 suite('destinations that get no new connections', { skip: missingForBpf() ?? false }, () => {
   test('a destination with weight 0 keeps its connections and gets no new ones', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane);
     const talk = new Talk(plane).establish();
     setWeight(plane, service, 0);
@@ -35,7 +35,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('expire_nodest_conn 1: a SYN on a connection of a destination with weight 0 is scheduled anew', () => {
-    using plane = new TestPlane({ expireNodestConn: true });
+    using plane = TestPlane.reuse({ expireNodestConn: true });
     const service = serve(plane, [server, other]);
     const [first, second] = [new Talk(plane), new Talk(plane, { port: 40001 })];
     assert.deepEqual([first.to('S'), second.to('S')], [`${other}:8080`, `${server}:8080`]);
@@ -45,7 +45,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('expire_nodest_conn 0: packets of a removed destination are dropped and counted, its replies still translated', () => {
-    using plane = new TestPlane({ expireNodestConn: false });
+    using plane = TestPlane.reuse({ expireNodestConn: false });
     const service = serve(plane, [server]);
     const talk = new Talk(plane).establish();
     remove(plane, service);
@@ -57,7 +57,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('expire_nodest_conn 0: dropped packets do not restart the timer', () => {
-    using plane = new TestPlane({ expireNodestConn: false });
+    using plane = TestPlane.reuse({ expireNodestConn: false });
     const service = serve(plane, [server]);
     const talk = new Talk(plane).establish();
     remove(plane, service);
@@ -68,7 +68,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('expire_nodest_conn 1: TCP of a removed destination goes to the stack untouched, its connection ends', () => {
-    using plane = new TestPlane({ expireNodestConn: true });
+    using plane = TestPlane.reuse({ expireNodestConn: true });
     const service = serve(plane, [server, other]);
     const talk = new Talk(plane).establish();
     const first = connections(plane)[0]?.destination.address;
@@ -80,7 +80,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
 
   test('expire_nodest_conn 1: the connections of a removed destination end at once, without a packet of theirs', () => {
     for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
-      using plane = new TestPlane({ expireNodestConn: true });
+      using plane = TestPlane.reuse({ expireNodestConn: true });
       const service = serve(plane, [server, other], protocol);
       const talks = [1, 2, 3, 4].map((n) => new Talk(plane, { port: 1000 + n, protocol }));
       for (const talk of talks) talk.to(opening[protocol]);
@@ -97,7 +97,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
 
   test('expire_nodest_conn 1: SYNs, INITs and datagrams of a removed destination are scheduled anew', () => {
     for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
-      using plane = new TestPlane({ expireNodestConn: true });
+      using plane = TestPlane.reuse({ expireNodestConn: true });
       const service = serve(plane, [server, other], protocol);
       const talk = new Talk(plane, { protocol });
       assert.equal(talk.to(opening[protocol]), `${other}:8080`);
@@ -109,7 +109,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('a destination that comes back has its connections and counters again', () => {
-    using plane = new TestPlane({ expireNodestConn: false });
+    using plane = TestPlane.reuse({ expireNodestConn: false });
     const service = serve(plane, [server]);
     const talk = new Talk(plane).establish();
     const before = destination(plane);
@@ -122,7 +122,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('a destination that comes back with its service has its connections, but counts from zero', () => {
-    using plane = new TestPlane({ expireNodestConn: false });
+    using plane = TestPlane.reuse({ expireNodestConn: false });
     const service = serve(plane, [server]);
     const talk = new Talk(plane).establish();
     plane.apply({ do: 'delete-service', service });
@@ -135,7 +135,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
   });
 
   test('a new service has no part in what a deleted one counted', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane, [server, other]);
     new Talk(plane).establish();
     new Talk(plane, { port: 40001 }).establish();
@@ -148,7 +148,7 @@ suite('destinations that get no new connections', { skip: missingForBpf() ?? fal
 
 suite('statistics', { skip: missingForBpf() ?? false }, () => {
   test('connections, packets and bytes of both directions; bytes are those of the IP packet', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane);
     const talk = new Talk(plane).establish();
     talk.client('PA', new Uint8Array(100));
@@ -165,7 +165,7 @@ suite('statistics', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('padding of the frame is not counted', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane);
     const frame = new Uint8Array(60);
     frame.set(buildPacket({ ...new Talk(plane).request, flags: 'S' }));
@@ -174,7 +174,7 @@ suite('statistics', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('rejected packets count with no destination', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane);
     setWeight(plane, service, 0);
     new Talk(plane).client('S');
@@ -184,7 +184,7 @@ suite('statistics', { skip: missingForBpf() ?? false }, () => {
 
 suite('rejects', { skip: missingForBpf() ?? false }, () => {
   test('at most 50 at once and 10,000 a second are sent; the others are dropped and counted', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane, []);
     const send = (times: number) => {
       const seen = { redirect: 0, drop: 0, pass: 0 };

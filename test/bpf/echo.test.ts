@@ -55,7 +55,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     }
 
     test(`${family} icmp: an echo request to a virtual address → answered and counted`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('tcp', at, [formatAddressPort(podFour[family], 8080)]);
       for (const flags of [0, checksumComplete]) {
         const outcome = plane.ingress(buildPacket(request), flags);
@@ -66,7 +66,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     });
 
     test(`${family} icmp: an echo request with another hop limit → the reply has that of a host`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('udp', at, []);
       for (const hopLimit of [1, 2, 63, 255]) {
         for (const flags of [0, checksumComplete]) {
@@ -77,7 +77,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     });
 
     test(`${family} icmp: an echo request whose checksum is wrong → its reply's is wrong, too`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('udp', at, []);
       const packet = buildPacket(request);
       const last = packet.length - 1;
@@ -88,7 +88,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     });
 
     test(`${family} icmp: an echo request to the last of an address's services → answered until that is gone`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       const tcp = plane.serve('tcp', at, []);
       const udp = plane.serve('udp', at, [formatAddressPort(podFour[family], 8080)]);
       plane.apply({ do: 'delete-service', service: tcp });
@@ -98,7 +98,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     });
 
     test(`${family} icmp: an echo request to an address that is the node's own → left to the stack, which answers`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('tcp', at, []);
       plane.plane.setOwnAddresses([serviceWeb[family], podFive[family]]);
       assertPassed(plane);
@@ -116,7 +116,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
       ['with a code', { icmp: { type: requestType, code: 1 } }],
     ] as const) {
       test(`${family} icmp: an echo request ${what} → untouched`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         plane.serve('tcp', at, []);
         assertPassed(plane, { ...request, ...change });
         assert.equal(plane.reason('answered_echo'), 0n);
@@ -124,7 +124,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     }
 
     test(`${family} icmp: an echo request of the host's at egress → answered; one that passes through → untouched`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('tcp', at, []);
       const program = plane.plane.programs.program('tc_egress');
       const run = (ingressIfindex: number) => {
@@ -152,7 +152,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
       };
 
       test(`${family} ${protocol}: a probe of a virtual address that would expire → its port is unreachable`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         plane.serve(protocol, at, [formatAddressPort(podFour[family], 8080)]);
         const outcome = plane.ingress(buildPacket(probe));
         assert.equal(outcome.verdict, 'redirect');
@@ -166,7 +166,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
       });
 
       test(`${family} ${protocol}: a probe that would expire, of nobody's, the node's or a service's port → not rejected`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         plane.serve(protocol, at, [formatAddressPort(podFour[family], 8080)]);
         assertPassed(plane, { ...probe, destination: serviceDns[family] });
         assertPassed(plane, { ...probe, hopLimit: 2 });
@@ -188,7 +188,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     ['the last', 0x0172],
   ] as const) {
     test(`v4 icmp: ${name} fragment of an echo request → that fragment of the reply`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('tcp', '10.96.0.80:80', []);
       const request: PacketDescription = {
         source: podOne.v4,
@@ -218,7 +218,7 @@ suite('being the host of a virtual address', { skip: missingForBpf() ?? false },
     ['the last', 0x0b50],
   ] as const) {
     test(`v6 icmp: ${name} fragment of an echo request → that fragment of the reply`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       plane.serve('tcp', '[fd00:10:96::80]:80', []);
       const request: PacketDescription = {
         source: podOne.v6,

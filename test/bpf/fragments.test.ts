@@ -69,7 +69,7 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
         payload,
       };
       const plane = () => {
-        const made = new TestPlane();
+        const made = TestPlane.reuse();
         made.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
         return made;
       };
@@ -94,7 +94,7 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
       });
 
       test(`${family} ${protocol} masq: a hairpin in three fragments, both ways → each turned round`, () => {
-        using it = new TestPlane();
+        using it = TestPlane.reuse();
         it.serve(protocol, format(virtual, 80), [format(client, 8080)]);
         const there = fragmentsOf(buildPacket(request), sizes, 1).map((each) => it.ingress(each));
         const met = { ...request, source: virtual, destination: client, destinationPort: 8080, ...turned };
@@ -182,7 +182,7 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
     const request: PacketDescription = { ...end, protocol: 'udp' };
 
     test(`${family} udp: a service without destinations → its first fragment is rejected, the others are dropped`, () => {
-      using it = new TestPlane();
+      using it = TestPlane.reuse();
       it.serve('udp', format(virtual, 80), []);
       const verdicts = fragmentsOf(buildPacket(request), sizes).map((each) => it.ingress(each).verdict);
       assert.deepEqual(verdicts, ['redirect', 'drop', 'drop']);
@@ -191,14 +191,14 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
     });
 
     test(`${family} udp: fragments to a port where no service is → the first one untouched`, () => {
-      using it = new TestPlane();
+      using it = TestPlane.reuse();
       it.serve('udp', format(virtual, 80), [format(destination, 8080)]);
       const [first] = fragmentsOf(buildPacket({ ...request, destinationPort: 81 }), sizes);
       assertFrames([it.ingress(first ?? new Uint8Array())], [first ?? new Uint8Array()]);
     });
 
     test(`${family}: fragments that no honest sender makes → dropped and counted`, () => {
-      using it = new TestPlane();
+      using it = TestPlane.reuse();
       it.serve('tcp', format(virtual, 80), [format(destination, 8080)]);
       it.serve('udp', format(virtual, 80), [format(destination, 8080)]);
       const tcp = buildPacket({ ...end, protocol: 'tcp', flags: 'S' });
@@ -228,7 +228,7 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
     });
 
     test(`${family} sctp: an INIT in fragments whose port would change → dropped, and it begins no connection`, () => {
-      using it = new TestPlane();
+      using it = TestPlane.reuse();
       it.serve('sctp', format(virtual, 80), [format(destination, 8080)]);
       const init: PacketDescription = { ...end, protocol: 'sctp', flags: 'INIT' };
       for (const fragment of fragmentsOf(buildPacket(init), sizes))
@@ -255,7 +255,7 @@ suite('fragments', { skip: missingForBpf() ?? false }, () => {
   test('v6 udp: extension headers before and behind the fragment header → stay, and the ports are rewritten', () => {
     const [, row] = rows;
     assert.ok(row);
-    using it = new TestPlane();
+    using it = TestPlane.reuse();
     it.serve('udp', row.format(row.virtual, 80), [row.format(row.destination, 8080)]);
     const padding = (size: number) => {
       const bytes = new Uint8Array(size);

@@ -127,7 +127,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
         const destination = reply.source;
         let plane: TestPlane;
         before(() => {
-          plane = new TestPlane();
+          plane = TestPlane.reuse();
           serve(plane, family);
           plane.ingress(buildPacket(request));
           plane.egress(buildPacket(reply));
@@ -205,7 +205,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
       });
 
       test(`${family} ${protocol} masq: errors about a pod that is its own destination → turned round, translated`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         const self = podOne[family];
         const { request } = talk(family, protocol, self);
         const virtual = request.destination;
@@ -237,7 +237,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
       });
 
       test(`${family} ${protocol} masq: an error about a connection with another source port → has the client's own`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         const { request } = talk(family, protocol);
         const other = { ...request, destination: serviceDns[family], destinationPort: serviceDns.port };
         serve(plane, family);
@@ -256,7 +256,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
       });
 
       test(`${family} ${protocol}: an error about nobody's packet → untouched`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         serve(plane, family);
         const { request, translatedRequest, translatedReply } = talk(family, protocol);
         for (const kind of kinds[family]) {
@@ -268,7 +268,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
       });
 
       test(`${family} ${protocol} masq: an error whose quote ends before the ports → untouched`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         serve(plane, family);
         const { request, translatedRequest } = talk(family, protocol);
         plane.ingress(buildPacket(request));
@@ -282,7 +282,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
     }
 
     test(`${family} udp masq: an error about a datagram without checksum → it has none afterwards`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       serve(plane, family);
       const { request, translatedRequest } = talk(family, 'udp');
       plane.ingress(buildPacket(request));
@@ -295,7 +295,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
     });
 
     test(`${family} tcp masq: a redirect about a request → untouched, as the client's way is another`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       serve(plane, family);
       const { request, translatedRequest } = talk(family, 'tcp');
       plane.ingress(buildPacket(request));
@@ -306,7 +306,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
   }
 
   test('v4 udp masq: an error with IP options about a packet with IP options → translated behind them', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane, 'v4');
     const { request, translatedRequest } = talk('v4', 'udp');
     plane.ingress(buildPacket(request));
@@ -323,7 +323,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
     ['a later fragment', 0x2004, false],
   ] as const) {
     test(`v4 udp masq: an error about ${name} of a datagram → ${isTranslated ? 'translated' : 'untouched: it has no ports'}`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       serve(plane, 'v4');
       const { request, translatedRequest } = talk('v4', 'udp');
       plane.ingress(buildPacket(request));
@@ -335,7 +335,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
     });
 
     test(`v6 udp masq: an error about ${name} of a datagram → ${isTranslated ? 'translated' : 'untouched: it has no ports'}`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       serve(plane, 'v6');
       const { request, translatedRequest } = talk('v6', 'udp');
       plane.ingress(buildPacket(request));
@@ -355,7 +355,7 @@ suite('ICMP errors about a connection', { skip: missingForBpf() ?? false }, () =
   }
 
   test('v6 tcp masq: an error about a packet with extension headers → translated behind them', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane, 'v6');
     const { request, translatedRequest } = talk('v6', 'tcp');
     plane.ingress(buildPacket(request));

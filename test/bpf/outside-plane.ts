@@ -67,7 +67,7 @@ export function outsidePlane(
   protocol: 'tcp' | 'udp' | 'sctp',
   nic: LinkRecord,
 ): TestPlane {
-  const plane = new TestPlane();
+  const plane = TestPlane.reuse();
   after(() => plane[Symbol.dispose]());
   const { maps } = plane.plane.programs;
   const source4 = addressBytes(outsideRows[0].node);

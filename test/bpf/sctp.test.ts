@@ -21,7 +21,7 @@ function start(plane: TestPlane): Talk {
 
 suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   test('an association is active while it is established, and each state has its timeout', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const talk = start(plane);
     const seen: [string, number, number][] = [];
     for (const step of [
@@ -53,7 +53,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('an INIT that is sent again stays with its destination; on a closed association it begins a new one', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane, ['10.244.2.20', '10.244.2.21'], 'sctp');
     const talk = new Talk(plane, sctp);
     const first = talk.to('INIT');
@@ -67,7 +67,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
 
   for (const chunk of Object.keys(chunkTypes).filter((name) => name !== 'INIT')) {
     test(`v4 sctp: ${chunk} without a connection → untouched`, () => {
-      using plane = new TestPlane();
+      using plane = TestPlane.reuse();
       assert.equal(start(plane).to(chunk), 'untouched');
     });
   }
@@ -82,7 +82,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   ] as const) {
     for (const wayIn of ['tc', 'xdp and tc'] as const) {
       test(`v4 sctp: ${chunks} after INIT and INIT-ACK, by ${wayIn} → ${state}`, () => {
-        using plane = new TestPlane({ wayIn });
+        using plane = TestPlane.reuse({ wayIn });
         const talk = start(plane);
         talk.client('INIT');
         talk.server('INIT-ACK');
@@ -93,7 +93,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   }
 
   test('v4 sctp: COOKIE-ACK ABORT from the destination, in answer to an INIT → REJECTED', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const talk = start(plane);
     talk.client('INIT');
     talk.server('COOKIE-ACK ABORT');
@@ -101,7 +101,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('v4 sctp: an ABORT in the padding of the frame, behind the packet → does not count', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const talk = start(plane);
     talk.client('INIT');
     talk.server('INIT-ACK');
@@ -111,7 +111,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('v4 sctp: a packet without a chunk → untouched and counted', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const talk = start(plane).establish();
     const frame = Buffer.from(buildPacket({ ...talk.request, flags: 'DATA' })).subarray(0, transport + 12);
     frame.writeUInt16BE(32, 16);
@@ -121,7 +121,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('v6 sctp: an INIT behind an extension header → translated, the header stays', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     plane.serve('sctp', '[fd00:10:96::10]:80', ['[fd00:10:244:2::20]:8080']);
     const request: PacketDescription = {
       ...sctp,
@@ -139,7 +139,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('v4 sctp: an INIT that names more addresses of its sender → they stay as they are', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const talk = start(plane);
     const fixed = Buffer.from('11223344000100000010001000000001', 'hex');
     const addresses = Buffer.from(
@@ -154,7 +154,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
 
   test('v4, v6 sctp: ports and lengths at random → the checksum is right, and a wrong one stays wrong', () => {
     const random = new Random(20_261_121);
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     for (let n = 0; n < 400; n++) {
       const isIpv4 = random.once(2);
       const [from, to, at] = isIpv4
@@ -185,7 +185,7 @@ suite('SCTP', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('v4 sctp: a checksum that rightly is zero → is taken for one, not for one still to be filled in', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     start(plane);
     const request: PacketDescription = {
       ...sctp,

@@ -49,7 +49,7 @@ function readCounted(plane: TestPlane) {
 
 suite('what a service has counted', { skip: missingForBpf() ?? false }, () => {
   test('a service keeps what its removed destinations counted, and the node what its deleted services did', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane, [server, other]);
     syns(plane, 10);
     remove(plane, service, other);
@@ -66,7 +66,7 @@ suite('what a service has counted', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('a destination that is removed and comes back counts once', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane);
     for (let round = 0; round < 3; round++) {
       syns(plane, 10, 1000 + 100 * round);
@@ -80,7 +80,7 @@ suite('what a service has counted', { skip: missingForBpf() ?? false }, () => {
   });
 
   test("a service's rates are those of its own counters, not the sum of what was rounded for its destinations", () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(
       plane,
       Array.from({ length: 50 }, (_, n) => `10.244.3.${n + 1}`),
@@ -100,7 +100,7 @@ suite('what a service has counted', { skip: missingForBpf() ?? false }, () => {
 
 suite('ipvsadm -Z', { skip: missingForBpf() ?? false }, () => {
   test('of a service: it and its destinations count and rate from zero, others and the node go on', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane, [server, other]);
     plane.serve('udp', '10.96.0.11:53', ['10.244.2.30:53']);
     syns(plane, 10);
@@ -129,7 +129,7 @@ suite('ipvsadm -Z', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('of everything: the node, too; connections stay', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     serve(plane);
     const talk = new Talk(plane).establish();
     plane.plane.zeroStatistics();
@@ -141,7 +141,7 @@ suite('ipvsadm -Z', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('leaves what is removed as it is, so that a destination that comes back has its counts', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane);
     syns(plane, 5);
     remove(plane, service);
@@ -152,14 +152,14 @@ suite('ipvsadm -Z', { skip: missingForBpf() ?? false }, () => {
   });
 
   test('of a service that is not there is refused', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     assert.throws(() => plane.plane.zeroStatistics({ protocol: 'tcp', address: '10.96.0.10', port: 80 }), {
       code: 'ESRCH',
     });
   });
 
   test('no packet is lost or counted twice that comes meanwhile, at the destination, its service or the node', async () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     const service = serve(plane);
     const talk = new Talk(plane).establish();
     const pin = `/sys/fs/bpf/bpvs-zero-${process.pid}`;

@@ -73,7 +73,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         };
 
         test(`${wayIn} ${family} ${protocol} masq: first request at ingress → translated to the destination`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           const outcome = plane.ingress(buildPacket(request));
           assert.equal(outcome.verdict, 'pass');
@@ -81,7 +81,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol} masq: reply at egress → comes from the virtual address`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           plane.ingress(buildPacket(request));
           const outcome = plane.egress(buildPacket(reply));
@@ -90,7 +90,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol} masq: reply at ingress, request at egress → both untouched`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           const translated = plane.ingress(buildPacket(request)).packet;
           assertPacket(plane.egress(translated).packet, { ...request, destination, destinationPort: 8080 });
@@ -98,7 +98,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol} masq: a pod chosen as its own destination → turned round with the virtual address as client`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(client, 8080)]);
           const there = plane.ingress(buildPacket(request));
           assert.equal(there.verdict, 'redirect');
@@ -123,7 +123,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol} masq: two virtual addresses, one client port, one destination → different source ports`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           plane.serve(protocol, format(virtual, 443), [format(destination, 8080)]);
           plane.ingress(buildPacket(request));
@@ -136,7 +136,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol}: a service without destinations → rejected with ICMP port unreachable`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), []);
           const outcome = plane.ingress(buildPacket(request));
           assert.equal(outcome.verdict, 'redirect');
@@ -152,14 +152,14 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol}: a service without destinations that drops → dropped and counted`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [], { noDestination: 'drop' });
           assert.equal(plane.ingress(buildPacket(request)).verdict, 'drop');
           assert.equal(plane.reason('dropped_no_destination'), 1n);
         });
 
         test(`${wayIn} ${family} ${protocol}: a packet to another port of a virtual address → untouched`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           const other = { ...request, destinationPort: 81 };
           const outcome = plane.ingress(buildPacket(other));
@@ -168,7 +168,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol}: source port 20 → never scheduled, untouched`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           const ftp = { ...request, sourcePort: 20 };
           assertPacket(plane.ingress(buildPacket(ftp)).packet, ftp);
@@ -176,7 +176,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
         });
 
         test(`${wayIn} ${family} ${protocol} masq: the checksum of a whole packet that the device summed (CHECKSUM_COMPLETE) → stays right`, () => {
-          using plane = new TestPlane({ wayIn });
+          using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
           const checksumComplete = 1 << 2; // BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the kernel checks skb->csum after the run
           const outcome = plane.ingress(buildPacket(request), checksumComplete);
@@ -185,7 +185,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
       }
 
       test(`${wayIn} ${family} tcp: in mid-stream without a connection → untouched`, () => {
-        using plane = new TestPlane({ wayIn });
+        using plane = TestPlane.reuse({ wayIn });
         plane.serve('tcp', format(virtual, 80), [format(destination, 8080)]);
         for (const flags of ['A', 'PA', 'FA', 'R', 'RA', 'SR', '']) {
           const packet: PacketDescription = {
@@ -203,7 +203,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
       });
 
       test(`${wayIn} ${family} udp masq: a datagram without checksum → has none afterwards`, () => {
-        using plane = new TestPlane({ wayIn });
+        using plane = TestPlane.reuse({ wayIn });
         plane.serve('udp', format(virtual, 53), [format(destination, 5353)]);
         const request: PacketDescription = {
           source: client,
@@ -223,7 +223,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
     }
 
     test(`${wayIn} v4 udp masq: IP options → stay, and the ports behind them are rewritten`, () => {
-      using plane = new TestPlane({ wayIn });
+      using plane = TestPlane.reuse({ wayIn });
       plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
       const request = { ...query, options: Uint8Array.of(148, 4, 0, 0, 1, 1, 1, 0) };
       assertPacket(plane.ingress(buildPacket(request)).packet, {
@@ -235,7 +235,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
 
     for (const source of ['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255', '10.96.0.10']) {
       test(`${wayIn} v4 udp: from ${source}, where nobody can be answered → untouched and counted`, () => {
-        using plane = new TestPlane({ wayIn });
+        using plane = TestPlane.reuse({ wayIn });
         plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
         plane.serve('udp', '10.96.0.10:54', []);
         for (const destinationPort of [53, 54]) {
@@ -257,7 +257,7 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
 
     for (const destinationMac of ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '02:00:00:00:00:99']) {
       test(`${wayIn} v4 udp: in a frame for ${destinationMac}, not this host → untouched`, () => {
-        using plane = new TestPlane({ wayIn });
+        using plane = TestPlane.reuse({ wayIn });
         plane.serve('udp', '10.96.0.10:53', ['10.244.2.20:5353']);
         const request: PacketDescription = {
           source: '10.244.1.10',

@@ -22,7 +22,7 @@ const visited = header(extension.routing, 24, 4, 0);
 const whole: Extension = { number: extension.fragment, bytes: new Uint8Array(8) };
 
 function served(protocol: 'tcp' | 'udp', family: 'v4' | 'v6'): TestPlane {
-  const plane = new TestPlane();
+  const plane = TestPlane.reuse();
   const at = formatAddressPort(serviceWeb[family], serviceWeb.port);
   plane.serve(protocol, at, [formatAddressPort(podFour[family], 8080)]);
   return plane;
@@ -101,7 +101,7 @@ suite('unusual packets', { skip: missingForBpf() ?? false }, () => {
   }
 
   test('v6 udp: extension headers to a service without destinations → rejected', () => {
-    using plane = new TestPlane();
+    using plane = TestPlane.reuse();
     plane.serve('udp', formatAddressPort(serviceWeb.v6, serviceWeb.port), []);
     const request = buildPacket({ ...ends('v6'), protocol: 'udp', payload });
     assert.equal(plane.ingress(withExtensions(request, padded(extension.hopByHop, 8))).verdict, 'redirect');

@@ -155,13 +155,13 @@ suite('packets at XDP', { skip: missingForBpf() ?? false }, () => {
       });
 
       test(`${title}: a service without destinations → left to tc`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         plane.serve(protocol, format(virtual, 80), []);
         assertLeft(plane, buildPacket(requestOf(row, protocol)));
       });
 
       test(`${title}: a client that is its own destination → opened, and left to tc to be turned round`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         plane.serve(protocol, format(virtual, 80), [format(client, 8080)]);
         for (const flags of protocol === 'sctp' ? ['INIT', 'DATA'] : ['S', 'A']) {
           const frame = buildPacket(requestOf(row, protocol, { flags }));
@@ -170,7 +170,7 @@ suite('packets at XDP', { skip: missingForBpf() ?? false }, () => {
       });
 
       test(`${title}: a destination that is a virtual address and port, too → left to tc, which translates it once`, () => {
-        using plane = new TestPlane({ wayIn: 'xdp and tc' });
+        using plane = TestPlane.reuse({ wayIn: 'xdp and tc' });
         plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
         plane.serve(protocol, format(destination, 8080), [format(virtual, 9)]);
         const request = requestOf(row, protocol);
@@ -180,7 +180,7 @@ suite('packets at XDP', { skip: missingForBpf() ?? false }, () => {
       });
 
       test(`${title}: a destination at another port of a virtual address → translated without tc`, () => {
-        using plane = new TestPlane();
+        using plane = TestPlane.reuse();
         plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
         plane.serve(protocol, format(destination, 443), [format(virtual, 9)]);
         const request = requestOf(row, protocol);
@@ -283,7 +283,7 @@ suite('packets at XDP', { skip: missingForBpf() ?? false }, () => {
     });
 
     test(`xdp ${family}: the orphan of a removed destination → left to tc, which drops and counts it`, () => {
-      using plane = new TestPlane({ wayIn: 'xdp and tc' });
+      using plane = TestPlane.reuse({ wayIn: 'xdp and tc' });
       const service = plane.serve('udp', format(virtual, 80), [format(destination, 8080)]);
       const frame = buildPacket(requestOf(row, 'udp'));
       plane.ingress(frame);

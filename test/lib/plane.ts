@@ -89,7 +89,7 @@ export class TestPlane implements Disposable {
     this.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);
   }
 
-  /** An empty plane over programs that an earlier one used, which must not be used any more; it need not be closed. */
+  /** An empty plane over programs that an earlier one used, which must not be used any more. */
   static reuse(options: TestPlaneOptions = {}): TestPlane {
     reusedPrograms ??= BpfPrograms.load(testOptions);
     empty(reusedPrograms);
@@ -186,8 +186,9 @@ export class TestPlane implements Disposable {
     return this.plane.view.reasons().get(name) ?? 0n;
   }
 
+  /** Programs that are used again stay loaded. */
   [Symbol.dispose](): void {
-    this.plane.close();
+    if (this.plane.programs !== reusedPrograms) this.plane.close();
   }
 
   #run(
@@ -225,14 +226,31 @@ function empty(programs: BpfPrograms): void {
     'caches',
     'cached_addresses',
     'cached_destinations',
+    'fragments',
+    'hosted_addresses',
+    'uplinks',
+    'sockets',
+    'orphaned_sockets',
+    'bridge_ports',
+    'pod_devices',
   ] as const) {
     for (const key of [...maps.get(name).keys()]) maps.get(name).delete(key);
+  }
+  for (const name of ['virtual_addresses', 'destination_addresses', 'xdp_devices', 'reasons'] as const) {
+    const map = maps.get(name);
+    const keys = Uint32Array.from({ length: map.maxEntries }, (_, index) => index);
+    map.updateBatch(
+      new Uint8Array(keys.buffer),
+      new Uint8Array(map.maxEntries * map.crossingSize),
+      map.maxEntries,
+    );
   }
   const byDestination = [
     'destinations',
     'destination_loads',
     'destination_statistics',
     'destination_estimates',
+    'overloads',
   ] as const;
   for (const { index } of [...readDestinations(maps.get('destinations'))]) {
     const key = new Uint8Array(Uint32Array.of(index).buffer);
