@@ -18,6 +18,7 @@ export interface SettingFailure {
 }
 
 const conntrackFolder = '/proc/sys/net/netfilter';
+const hashSize = '/sys/module/nf_conntrack/parameters/hashsize';
 
 /** Of nf_conntrack_max by the number of CPUs; where that says more, the minimum is not looked at. */
 const mostConntrack = 1_048_576;
@@ -46,7 +47,6 @@ function conntrackSettings(conntrack: ConntrackSettings, cpuCount: number): read
     .filter(([, value]) => value > 0)
     .map(([name, value]) => ({ path: `${conntrackFolder}/${name}`, value }));
   if (most === 0) return settings;
-  const hashSize = '/sys/module/nf_conntrack/parameters/hashsize';
   return [...settings, { path: hashSize, value: Math.floor(most / 4), isLeast: true }];
 }
 
@@ -68,6 +68,15 @@ export function applyKernelSettings(settings: readonly KernelSetting[]): readonl
       return [{ setting, error: error as NodeJS.ErrnoException }];
     }
   });
+}
+
+/**
+ * What a kube-proxy's --init-only goes on after, too: connection tracking that is not loaded, so that nothing is tracked, and a hash
+ * size that a container cannot write.
+ */
+export function isTolerable({ setting, error }: SettingFailure): boolean {
+  if (setting.path === hashSize) return error.code === 'EROFS' || error.code === 'ENOENT';
+  return error.code === 'ENOENT' && setting.path.startsWith(`${conntrackFolder}/`);
 }
 
 /** For whom the kernel ends first when memory runs out: -1000 (never) to 1000. Lowering it needs CAP_SYS_RESOURCE. */

@@ -26,6 +26,32 @@ export type ToolRunner = (command: readonly string[], input?: string) => Result;
 const backends = ['iptables-nft', 'ip6tables-nft', 'iptables-legacy', 'ip6tables-legacy'];
 const device = 'kube-ipvs0';
 
+/** Source: pkg/proxy/ipvs/ipset.go of Kubernetes. Others, as kube-router, have sets of such names, too. */
+const setNames = [
+  'LOOP-BACK',
+  'CLUSTER-IP',
+  'EXTERNAL-IP',
+  'EXTERNAL-IP-LOCAL',
+  'LOAD-BALANCER',
+  'LOAD-BALANCER-LOCAL',
+  'LOAD-BALANCER-FW',
+  'LOAD-BALANCER-SOURCE-CIDR',
+  'LOAD-BALANCER-SOURCE-IP',
+  'NODE-PORT-TCP',
+  'NODE-PORT-UDP',
+  'NODE-PORT-LOCAL-TCP',
+  'NODE-PORT-LOCAL-UDP',
+  'NODE-PORT-SCTP-HASH',
+  'NODE-PORT-LOCAL-SCTP-HASH',
+  'HEALTH-CHECK-NODE-PORT',
+  'IPVS-IPS',
+];
+/** IPSET_MAXNAMELEN without the final zero. */
+const longestSetName = 31;
+const sets: ReadonlySet<string> = new Set(
+  setNames.flatMap((name) => [`KUBE-${name}`, `KUBE-6-${name}`.slice(0, longestSetName)]),
+);
+
 /**
  * Only what is kube-proxy's: chains of the kubelet, of CNI plugins and of administrators stay. Where `kube-ipvs0` is, the virtual
  * services of kernel IPVS are kube-proxy's too, and all of them go, as its own --cleanup does it.
@@ -73,7 +99,7 @@ function removeIpvs(run: ToolRunner): readonly LeftoverOutcome[] {
 function removeIpsets(run: ToolRunner): readonly LeftoverOutcome[] {
   const listed = run(['ipset', 'list', '-name']);
   if (!listed.isInstalled) return [notLookedFor('ipsets of kube-proxy', 'ipset')];
-  const names = listed.stdout.split('\n').filter((name) => /^KUBE-(?:6-)?[A-Z-]+$/.test(name));
+  const names = listed.stdout.split('\n').filter((name) => sets.has(name));
   return names.map((name) => outcome(`ipset ${name}`, run(['ipset', 'destroy', name])));
 }
 

@@ -40,6 +40,7 @@ export class Servers implements AsyncDisposable {
       new ServiceHealthServers({
         isProxyHealthy: () => this.health.read().isHealthy,
         failed: (check, error) => this.#healthCheckFailed(check, error),
+        acceptFailed: (error) => this.#acceptFailed('health check port', error),
       }),
     );
   }
@@ -75,12 +76,19 @@ export class Servers implements AsyncDisposable {
         log('error', `${what} not opened, it will be tried again`, { address, reason: error.message });
       return !settings.mustListen;
     };
-    const server = this.#resources.use(await PersistentServer.open({ endpoint, handler, failed }));
+    const acceptFailed = (error: Error) => this.#acceptFailed(what, error);
+    const server = this.#resources.use(
+      await PersistentServer.open({ endpoint, handler, failed, acceptFailed }),
+    );
     if (server.isListening || !settings.mustListen) return;
     throw new EnvironmentError(
       `Expected ${address} to be free for the ${what} (bindAddressHardFail is set): ${last?.message}`,
       { cause: last },
     );
+  }
+
+  #acceptFailed(what: string, { message }: Error): void {
+    this.#options.log('warning', `${what} could not accept a client`, { reason: message });
   }
 
   #healthCheckFailed(check: HealthCheck, error: Error): void {

@@ -3,6 +3,7 @@
 import { type AgentSettings, nodePortCidrs } from '../config/agent-settings.ts';
 import { knownSchedulers } from '../dataplane/bpf/schedulers.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
+import { OperationError } from '../errors.ts';
 import { emptyChange, type MutableClusterChange } from '../kube/cluster-source.ts';
 import type { Address } from '../model/address.ts';
 import type { Cidr } from '../model/cidr.ts';
@@ -27,7 +28,7 @@ export type PlanningSettings = Pick<AgentSettings, 'nodePortAddresses' | 'allows
 export interface SyncObserver {
   /** Something is different, and will be planned and programmed. */
   queued(): void;
-  /** What was planned is programmed; `isComplete`: all of it. */
+  /** What was planned is programmed; `isComplete`: all of it that is not refused. */
   synced(isComplete: boolean): void;
   /** @param node undefined: there is no Node of this name */
   planned(
@@ -205,7 +206,9 @@ export class ServiceSync implements Disposable {
 
   #reconciled({ services, operations, withheld, draining, failures, durationMs }: Reconciliation): void {
     this.#services = services;
-    this.#options.observer?.synced(failures.length === 0);
+    // A Service that is refused is refused on every node: it must not make all of them unhealthy.
+    const isComplete = failures.every(({ error }) => error instanceof OperationError);
+    this.#options.observer?.synced(isComplete);
     const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
     for (const problem of this.#failures.fresh(lines)) {
       this.#log('error', 'operation failed, it will be tried again', { problem });

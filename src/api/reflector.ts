@@ -2,7 +2,7 @@
 // A copy of the objects of one kind that an API server has, kept up by a list and a watch.
 import { setTimeout } from 'node:timers/promises';
 import type { ApiClient } from './api-client.ts';
-import { ApiError } from './api-error.ts';
+import { ApiError, ApiSilence } from './api-error.ts';
 import { Backoff } from './backoff.ts';
 import { isOlder, type RawObject, type Resource, readEvent, readPage } from './resource.ts';
 
@@ -74,6 +74,10 @@ export class Reflector<T> implements AsyncDisposable {
   #isSynced = false;
   #hasProblem = false;
   #staleSinceMs: number | undefined;
+  /** Infinity: it has not begun. */
+  #watchStartMs = Number.POSITIVE_INFINITY;
+  /** Watches in a row that failed without an event. */
+  #failedWatches = 0;
 
   /**
    * Begins at once.
@@ -116,18 +120,25 @@ export class Reflector<T> implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
-      const startMs = performance.now();
       const failure = await this.#follow().catch((error: unknown) => error as Error);
       if (signal.aborted) return;
-      if (performance.now() - startMs >= healthyMs) this.#backoff.reset();
-      else if (!failure) await this.#pause(0);
-      if (failure) await this.#failed(failure);
+      // The watch alone: a list that takes long and fails each time must not be asked for without a pause.
+      const isHealthy = performance.now() - this.#watchStartMs >= healthyMs;
+      if (isHealthy) this.#backoff.reset();
+      if (failure) {
+        await this.#failed(failure);
+        continue;
+      }
+      this.#failedWatches = 0;
+      if (!isHealthy) await this.#pause(0);
     }
   }
 
   /** Lists where that is needed, and watches until the watch ends; resolves if it ended in order. */
   async #follow(): Promise<void> {
+    this.#watchStartMs = Number.POSITIVE_INFINITY;
     if (this.#mustList) await this.#list();
+    this.#watchStartMs = performance.now();
     await this.#watch();
   }
 
@@ -137,6 +148,7 @@ export class Reflector<T> implements AsyncDisposable {
       // Too large: the server does not know the version yet, or, after a restore, never will.
       if (error.isExpired || /too large resource version/i.test(error.message)) this.#mustList = true;
     }
+    if (this.#isWatchInDoubt(error)) this.#mustList = true;
     const code = (error as NodeJS.ErrnoException).code;
     const isForeign = !(error instanceof ApiError) && code !== undefined && !error.message.includes(code);
     if (!(error instanceof ApiError && error.isExpired)) {
@@ -144,6 +156,13 @@ export class Reflector<T> implements AsyncDisposable {
       this.#listener.problem(`${kind}: ${error.message}${isForeign ? ` (${code})` : ''}`);
     }
     await this.#pause(error instanceof ApiError ? error.retryAfterMs : undefined);
+  }
+
+  /** A store that was restored to an older state says nothing to who watches from a later version: only a list tells it. */
+  #isWatchInDoubt(error: Error): boolean {
+    if (this.#watchStartMs === Number.POSITIVE_INFINITY) return false;
+    this.#failedWatches++;
+    return error instanceof ApiSilence || this.#failedWatches >= 2;
   }
 
   async #pause(atLeastMs: number | undefined): Promise<void> {
@@ -165,6 +184,7 @@ export class Reflector<T> implements AsyncDisposable {
     this.#refuseStale(version);
     this.#isPaged = true;
     this.#mustList = false;
+    this.#failedWatches = 0;
     this.#replace(found, version);
   }
 
@@ -240,6 +260,7 @@ export class Reflector<T> implements AsyncDisposable {
       const event = readEvent(this.#resource, line);
       if (this.#closing.signal.aborted) return;
       this.#backoff.reset();
+      this.#failedWatches = 0;
       this.#recovered();
       if (event.type === 'bookmark') {
         this.#reached(event.version);

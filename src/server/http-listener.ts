@@ -15,12 +15,20 @@ const clientTimeoutMs = 10_000;
 
 /**
  * Resolves with a server that listens; `close` it with {@link closeServer}. An unspecified address takes both families, where the
- * machine has both. Rejects with the error of listen(2).
+ * machine has both. Rejects with the error of listen(2); those of accept(2) are told.
  */
-export async function listen(endpoint: Endpoint, handler: RequestListener): Promise<Server> {
+export async function listen(
+  endpoint: Endpoint,
+  handler: RequestListener,
+  acceptFailed: (error: Error) => void = () => {},
+): Promise<Server> {
   const server = createServer({ requestTimeout: clientTimeoutMs, headersTimeout: clientTimeoutMs }, handler);
   server.keepAliveTimeout = clientTimeoutMs;
   const { address, port, isOneFamily = false } = endpoint;
+  // An error that nobody listens for would end the process: too many open files, say.
+  server.on('error', (error) => {
+    if (server.listening) acceptFailed(error);
+  });
   const isAny = address === '0.0.0.0' || address === '::';
   if (!isAny || isOneFamily) {
     await opened(server, { host: address, port, ipv6Only: isOneFamily });
@@ -58,6 +66,8 @@ export interface RetryListener {
   readonly handler: RequestListener;
   /** After each attempt that failed; true: try again, 5 seconds later. */
   readonly failed: (error: Error) => boolean;
+  /** A client could not be accepted; the server goes on. */
+  readonly acceptFailed?: ((error: Error) => void) | undefined;
   readonly retryMs?: number;
 }
 
@@ -84,9 +94,9 @@ export class PersistentServer implements AsyncDisposable {
   }
 
   async #attempt(): Promise<void> {
-    const { endpoint, handler, failed, retryMs = 5000 } = this.#options;
+    const { endpoint, handler, failed, acceptFailed, retryMs = 5000 } = this.#options;
     try {
-      const server = await listen(endpoint, handler);
+      const server = await listen(endpoint, handler, acceptFailed);
       this.#server = server;
       if (this.#isClosed) await closeServer(server);
     } catch (error) {

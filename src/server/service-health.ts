@@ -19,6 +19,8 @@ export interface ServiceHealthOptions {
   readonly isProxyHealthy: () => boolean;
   /** A port could not be opened; it is tried again at the next call of `set`. */
   readonly failed: (check: HealthCheck, error: Error) => void;
+  /** A client could not be accepted; the port stays open. */
+  readonly acceptFailed?: ((error: Error) => void) | undefined;
 }
 
 interface Opened {
@@ -94,7 +96,7 @@ export class ServiceHealthServers implements AsyncDisposable {
     };
     try {
       for (const address of addresses.length === 0 ? [any] : addresses)
-        servers.push(await listen({ address, port, isOneFamily: true }, handler));
+        servers.push(await listen({ address, port, isOneFamily: true }, handler, this.#options.acceptFailed));
       this.#opened.set(key, { port, addresses: addresses.join(), servers, check });
     } catch (error) {
       await Promise.all(servers.map(closeServer));

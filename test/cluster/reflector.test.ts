@@ -198,14 +198,12 @@ suite('a copy of the API server', { skip: missingForCluster() ?? false }, () => 
   });
 
   test('after a lost connection the watch goes on where it was, without a list, and nothing is missed or told twice', async () => {
-    await using services = await copy().synced();
+    await using services = await copy({ retryMs: 2000 }).synced();
     await watching();
     services.told.length = 0;
-    proxy.fault = () => ({ do: 'reset' });
     proxy.cut();
     await serve({ missed: 7 });
     await remove('db');
-    proxy.fault = () => undefined;
     await services.has('missed', 7);
     await services.has('db', undefined);
     assert.deepEqual(services.told, ['default/missed 7', 'default/db gone']);
@@ -213,6 +211,18 @@ suite('a copy of the API server', { skip: missingForCluster() ?? false }, () => 
     assert.equal(services.recoveries, 1);
     await serve({ db: 5432 });
     await remove('missed');
+  });
+
+  test('a second watch in a row that fails without an event leads to a list', async () => {
+    await using services = await copy().synced();
+    await watching();
+    services.told.length = 0;
+    let resets = 0;
+    proxy.fault = ({ isWatch }) => (isWatch && resets++ === 0 ? { do: 'reset' } : undefined);
+    proxy.cut();
+    assert.equal(await until(lists, (count) => count === 2), 2);
+    await watching();
+    assert.deepEqual(services.told, []);
   });
 
   test('a version that the server has forgotten leads to a list, which tells only what is different', async () => {
@@ -251,7 +261,7 @@ suite('a copy of the API server', { skip: missingForCluster() ?? false }, () => 
     assert.equal(services.problems.length, 1);
   });
 
-  test('a watch that stalls is given up, and goes on where it was', async () => {
+  test('a watch that stalls is given up, and a list tells what happened', async () => {
     await using services = await copy({ watchSilenceMs: 1000 }).synced();
     await watching();
     proxy.freeze(true);
@@ -260,7 +270,7 @@ suite('a copy of the API server', { skip: missingForCluster() ?? false }, () => 
     assert.ok(!services.objects.has('default/stalled'));
     proxy.freeze(false);
     await services.has('stalled', 11);
-    assert.equal(lists(), 1);
+    assert.equal(lists(), 2);
     await remove('stalled');
   });
 

@@ -11,7 +11,7 @@ import { writeYaml } from '../../config/write.ts';
 import { EnvironmentError, InputError } from '../../errors.ts';
 import { readConfiguration, usableSettings } from '../configuration.ts';
 import type { DaemonOptions } from '../daemon.ts';
-import { applyKernelSettings, kernelSettings } from '../kernel-settings.ts';
+import { applyKernelSettings, isTolerable, kernelSettings } from '../kernel-settings.ts';
 import { createLog, type Log } from '../log.ts';
 import type { ProxyRequest } from '../proxy.ts';
 import { cleanUp } from './cleanup.ts';
@@ -57,7 +57,7 @@ async function proxy(words: readonly string[], options: NodeOptionValues, io: Co
     writeConfiguration(writeTo, request.loaded);
     log('info', 'configuration written', { file: writeTo });
   } else if (values.cleanup) await cleanUp({ ...options, kubeProxy: true }, io);
-  else if (values['init-only']) initialize(request.settings);
+  else if (values['init-only']) initialize(request.settings, log);
   else {
     const { runProxy } = await import('../proxy.ts');
     await runProxy(request, daemonOptions(request.settings, options), log, io);
@@ -116,8 +116,11 @@ function writeConfiguration(path: string, { config }: LoadedConfiguration): void
 }
 
 /** What needs rights that the daemon has no need of. Throws EnvironmentError. */
-function initialize(settings: AgentSettings): void {
-  const [failure] = applyKernelSettings(kernelSettings(settings));
+function initialize(settings: AgentSettings, log: Log): void {
+  const failures = applyKernelSettings(kernelSettings(settings));
+  for (const { setting, error } of failures.filter(isTolerable))
+    log('warning', 'kernel setting not made', { ...setting, reason: error.message });
+  const failure = failures.find((each) => !isTolerable(each));
   if (!failure) return;
   const { path, value } = failure.setting;
   throw new EnvironmentError(`Expected to be able to set ${path} to ${value}: ${failure.error.message}`, {

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { applyKernelSettings, kernelSettings } from '../../../src/agent/kernel-settings.ts';
+import { applyKernelSettings, isTolerable, kernelSettings } from '../../../src/agent/kernel-settings.ts';
 import type { ConntrackSettings } from '../../../src/config/agent-settings.ts';
 
 const defaults: ConntrackSettings = {
@@ -84,3 +84,18 @@ test('a setting that is right already is not written, one that is wrong is, one 
   );
   rmSync(folder, { recursive: true });
 });
+
+for (const [path, code, expected] of [
+  ['/proc/sys/net/netfilter/nf_conntrack_max', 'ENOENT', true],
+  ['/proc/sys/net/netfilter/nf_conntrack_max', 'EROFS', false],
+  ['/sys/module/nf_conntrack/parameters/hashsize', 'EROFS', true],
+  ['/sys/module/nf_conntrack/parameters/hashsize', 'ENOENT', true],
+  ['/sys/module/nf_conntrack/parameters/hashsize', 'EACCES', false],
+  ['/proc/sys/net/ipv4/ip_forward', 'ENOENT', false],
+  ['/proc/sys/net/ipv4/ip_forward', 'EROFS', false],
+] as const) {
+  test(`--init-only ${expected ? 'goes on' : 'ends'} after ${code} of ${path}`, () => {
+    const error = Object.assign(new Error(code), { code });
+    assert.equal(isTolerable({ setting: { path, value: 1 }, error }), expected);
+  });
+}

@@ -16,7 +16,7 @@ test('every field that has no effect, or another one, has a reason', () => {
 
 test('each field that is set is said to be honoured, mapped or ignored, once', () => {
   assert.deepEqual(report('mode: ipvs\nipvs: {scheduler: sh, strictARP: true, tcpTimeout: 15m}\n'), [
-    'mapped    mode: "ipvs" (BPVS serves in place of every mode; /proxyMode answers it, and it says which section has the sync periods and masqueradeAll)',
+    'mapped    mode: "ipvs" (BPVS serves in place of every mode; /proxyMode answers it, and it says which section has the sync periods)',
     'honoured  ipvs.scheduler: "sh" (in every mode)',
     'honoured  ipvs.tcpTimeout: "15m0s" (in every mode)',
     'ignored   ipvs.strictARP: true (no virtual address is bound to a device, so the node answers no ARP for one)',

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import type { Family } from '../../../src/model/address.ts';
-import { PersistentServer } from '../../../src/server/http-listener.ts';
+import { closeServer, listen, PersistentServer } from '../../../src/server/http-listener.ts';
 import { proxyHealthHandler } from '../../../src/server/proxy-health.ts';
 import { type HealthCheck, ServiceHealthServers } from '../../../src/server/service-health.ts';
 import { statusHandler } from '../../../src/server/status-pages.ts';
@@ -104,6 +104,17 @@ test('a port in use is not tried again where that is fatal', async () => {
   await once(other, 'close');
   assert.equal(server.isListening, false);
   assert.equal(attempts, 1);
+});
+
+test('a client that cannot be accepted is told, and the server goes on', async () => {
+  const port = await freePort();
+  const told: string[] = [];
+  const handler = statusHandler({ mode: 'ipvs', configuration: {} });
+  const server = await listen({ address: '127.0.0.1', port }, handler, ({ message }) => told.push(message));
+  server.emit('error', new Error('accept EMFILE'));
+  assert.deepEqual(told, ['accept EMFILE']);
+  assert.equal((await get(port, '/proxyMode')).status, 200);
+  await closeServer(server);
 });
 
 const everywhere = new Map<Family, readonly string[]>();
