@@ -26,6 +26,17 @@ struct slice {
 	__u32 entries; /* in use, or once used */
 };
 
+/*
+ * A flood of clients that do not exist leaves no templates behind, however slow: what is half open takes along one that
+ * no destination has ever answered. Datagrams often stay without an answer, so theirs stay.
+ */
+static __always_inline int expire(const struct connection *connection, __u32 index)
+{
+	if (connection->is_half_open && connection->protocol != IPPROTO_UDP)
+		return force_end(index, connection->generation, 1);
+	return remove_connection(index, connection->generation);
+}
+
 static long visit(__u64 step, struct slice *slice)
 {
 	struct connection *connection;
@@ -40,7 +51,7 @@ static long visit(__u64 step, struct slice *slice)
 		flush_traffic(connection, index);
 		return 0;
 	}
-	if (remove_connection(index, connection->generation))
+	if (expire(connection, index))
 		count_reason(REASON_EXPIRED);
 	else if (connection->flags & CONNECTION_TEMPLATE)
 		keep_template(connection, index, slice->now);

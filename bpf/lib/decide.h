@@ -9,15 +9,17 @@
 #include "service.h"
 #include "template.h"
 
-/* The client's later connections go there, too; or this one goes where another CPU has just led the client. */
+/* The client's later connections go there, too; or this one goes where another CPU has just led the client.
+ * If that template is gone again, it goes without one: a socket of the host would get an error for a drop. */
 static __always_inline enum reason remember(const struct service *service, const struct packet *packet,
 					    struct decision *decision)
 {
 	enum reason reason = make_template(service, packet, decision);
 
-	if (reason == REASON_DROPPED_BEING_OPENED && follow_template(service, packet, decision, 0))
-		return REASON_TRANSLATED;
-	return reason;
+	if (reason != REASON_DROPPED_BEING_OPENED)
+		return reason;
+	follow_template(service, packet, decision, 0);
+	return REASON_TRANSLATED;
 }
 
 /* ip_vs_core.c: ip_vs_schedule, ip_vs_sched_persist. @return REASON_TRANSLATED with *decision set, or why it is not */

@@ -15,6 +15,7 @@
 /* How long a template stays whose time has come while connections hold it, from then on (ip_vs_conn.c:
  * ip_vs_conn_expire). */
 #define HELD_TEMPLATE_SECONDS 60
+#define HOLD_TRIES 4
 
 /* Only the template's maker, which holds it for its first connection. */
 static __always_inline void begin_holds(struct cold_connection *template)
@@ -28,12 +29,23 @@ static __always_inline void withdraw_holds(struct cold_connection *template)
 	__sync_fetch_and_add(&template->holds, -2);
 }
 
-/* @return whether it is a template; if so, it stays until it is let go */
+/*
+ * Never adds to zero, even for a moment: a claim or a maker that came in between would find a wrong count.
+ * @return whether it is a template; if so, it stays until it is let go. Zero, too, if others are faster each time
+ */
 static __always_inline int hold(struct cold_connection *template)
 {
-	if (__sync_fetch_and_add(&template->holds, 1) > 0)
-		return 1;
-	__sync_fetch_and_add(&template->holds, -1);
+	int try;
+
+#pragma clang loop unroll(full)
+	for (try = 0; try < HOLD_TRIES; try++) {
+		__u32 holds = *(volatile __u32 *)&template->holds;
+
+		if (!holds)
+			return 0;
+		if (__sync_val_compare_and_swap(&template->holds, holds, holds + 1) == holds)
+			return 1;
+	}
 	return 0;
 }
 

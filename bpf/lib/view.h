@@ -23,11 +23,12 @@ static __noinline int is_in_ranges(__u32 service, const struct address *address)
 	return bpf_map_lookup_elem(&source_ranges, &range) != NULL;
 }
 
-static __noinline struct service *outside_view(const struct packet *packet)
+/* @param port the service's own: those of all ports and of FTP are for packets to others, too */
+static __noinline struct service *outside_view(const struct packet *packet, __be16 port)
 {
 	struct service_key key = {
 		.address = packet->tuple.destination,
-		.port = packet->tuple.destination_port,
+		.port = port,
 		.protocol = packet->tuple.protocol,
 		.family = packet->tuple.family | VIEW_OUTSIDE,
 	};
@@ -47,7 +48,7 @@ static __always_inline enum reason enter_view(const struct packet *packet, struc
 		return REASON_DROPPED_SOURCE_RANGE;
 	if (!(flags & SERVICE_HAS_OUTSIDE) || !packet->is_outside)
 		return REASON_TRANSLATED;
-	*service = outside_view(packet);
+	*service = outside_view(packet, (*service)->port);
 	return *service ? REASON_TRANSLATED : REASON_PASSED_NOT_OURS;
 }
 

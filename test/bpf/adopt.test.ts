@@ -172,6 +172,52 @@ suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false 
     }
   });
 
+  test('removes destinations of a service that the last one deleted, and had no time for them', () => {
+    fresh((plane) => {
+      serve(plane);
+      new Talk(plane).establish();
+      const services = plane.plane.programs.maps.get('services');
+      for (const key of [...services.keys()].map((each) => Buffer.from(each))) services.delete(key);
+    });
+    session((plane) => {
+      assert.deepEqual(plane.plane.configuration(), []);
+      assert.equal(new Talk(plane).to('A'), 'drop');
+      serve(plane);
+      assert.deepEqual(addresses(plane), [server]);
+      assert.equal(new Talk(plane).to('A'), `${server}:8080`);
+      assert.deepEqual(counts(plane), [1, 0]);
+    });
+  });
+
+  test('knows nothing of source ranges that the last one had no time to have its service ask for', () => {
+    const service = fresh((plane) => {
+      const key = serve(plane);
+      const services = plane.plane.programs.maps.get('services');
+      const [entry] = [...services.entries()].map(
+        ([id, value]) => [Buffer.from(id), Buffer.from(value)] as const,
+      );
+      assert.ok(entry);
+      const [written] = plane.plane.configuration();
+      assert.ok(written);
+      const { destinations: _, ...definition } = written;
+      const edited = {
+        ...definition,
+        sourceRanges: [{ family: 4, address: '192.0.2.0', length: 24 }],
+      } as const;
+      plane.apply({ do: 'edit-service', service: edited });
+      services.update(...entry);
+      assert.equal(plane.plane.configurationOf(key)?.sourceRanges?.length, 1);
+      return edited;
+    });
+    session((plane) => {
+      assert.equal(plane.plane.configurationOf(service)?.sourceRanges, undefined);
+      assert.equal([...plane.plane.programs.maps.get('source_ranges').keys()].length, 0);
+      plane.apply({ do: 'edit-service', service });
+      assert.equal(new Talk(plane).to('S'), 'drop');
+      assert.equal(new Talk(plane, { client: '192.0.2.7' }).to('S'), `${server}:8080`);
+    });
+  });
+
   test('gives no new service a part in what a removed one left', () => {
     fresh((plane) => {
       const key = serve(plane, [server]);

@@ -65,6 +65,27 @@ suite('half-open connections', { skip: missingForBpf() ?? false }, () => {
     assert.equal(connections(plane).filter((each) => each.client.port === 1000).length, 1);
   });
 
+  for (const protocol of ['tcp', 'sctp'] as const)
+    test(`${protocol}: those that expire take along a template that no destination ever answered`, () => {
+      using plane = new TestPlane({ sizes: small });
+      const persistence = { timeoutSeconds: 10_800, prefixLength: 32 };
+      plane.serve(protocol, `${virtual}:80`, [`${server}:8080`], { persistence });
+      new Talk(plane, { client: '10.1.0.1', protocol }).establish();
+      for (const port of [1, 2])
+        new Talk(plane, { client: '10.1.0.1', port, protocol }).client(opening[protocol]);
+      for (const port of [1, 2])
+        new Talk(plane, { client: '10.1.0.2', port, protocol }).client(opening[protocol]);
+      const templates = () =>
+        connections(plane)
+          .filter(({ isTemplate }) => isTemplate)
+          .map(({ client }) => client.address)
+          .sort();
+      assert.deepEqual(templates(), ['10.1.0.1', '10.1.0.2']);
+      plane.advance(61);
+      assert.deepEqual(templates(), ['10.1.0.1']);
+      assert.equal(connections(plane).length, 2);
+    });
+
   test('a half-open connection that ended before its place was needed is not counted as displaced', () => {
     using plane = new TestPlane({ sizes: small });
     serve(plane);

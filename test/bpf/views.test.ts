@@ -118,6 +118,21 @@ inNetworkNamespace(import.meta.filename, () => {
       assert.deepEqual(targets.sort(), [false, true]);
     });
 
+    test(`${family} view: a service of all ports → a client outside is served at whatever port it asks for`, () => {
+      const plane = outsidePlane(row, 'udp', nic);
+      const ofAllPorts = { ...key, port: 0 };
+      const persistence = { timeoutSeconds: 60, prefixLength: whole };
+      const outside = { noDestination: 'drop' } as const;
+      plane.apply(
+        { do: 'add-service', service: { ...definition, port: 0, persistence, outside } },
+        { do: 'add-destination', service: ofAllPorts, destination: { ...to(far, 'outside'), port: 0 } },
+        { do: 'add-destination', service: ofAllPorts, destination: { ...to(near, 'inside'), port: 0 } },
+      );
+      const outcome = plane.ingress(buildPacket({ ...request, destinationPort: 443 }));
+      assert.equal(outcome.verdict, 'redirect');
+      assertPacket(outcome.packet, { ...sentTo(far), destinationPort: 443 });
+    });
+
     const inRange = `${client}/${whole}`;
     const elsewhere = isV4 ? '203.0.113.0/24' : 'fd00:203:0:113::/64';
     const network = isV4 ? '192.0.2.0/25' : 'fd00:192:0:2::/64';

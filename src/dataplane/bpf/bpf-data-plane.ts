@@ -74,7 +74,9 @@ export class BpfDataPlane implements DataPlane {
       caches,
       now,
     );
-    this.#services.adopt(this.#destinations.adopt(), this.#destinations.highestServiceId);
+    const live = this.#destinations.adopt();
+    this.#services.adopt(live, this.#destinations.highestServiceId);
+    this.#removeLeftovers(live);
     kinds.forgetInherited();
     for (const entry of this.#services.entries()) this.#refresh(entry);
     if (programs.isAdopted) this.#markOrphans(); // an earlier process may have ended before it did
@@ -163,6 +165,13 @@ export class BpfDataPlane implements DataPlane {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** An earlier process may have ended after it deleted a service, and before it removed its destinations. */
+  #removeLeftovers(live: ReadonlyMap<number, readonly Slot[]>): void {
+    const served = new Set(Array.from(this.#services.entries(), ({ id }) => id));
+    for (const [id, slots] of live)
+      if (!served.has(id)) for (const slot of slots) this.#destinations.remove(slot);
   }
 
   #markOrphans(): void {

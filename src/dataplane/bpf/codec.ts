@@ -156,6 +156,11 @@ function outsideOf(flags: number): Pick<VirtualServiceDefinition, 'outside'> {
   return { outside: { noDestination: flags & serviceFlag.SERVICE_OUTSIDE_DROPS ? 'drop' : 'reject' } };
 }
 
+/** Whether an entry of the map `services` asks for the source ranges: before it does, they hold for nobody. */
+export function hasSourceRanges(value: Uint8Array): boolean {
+  return (decode(layouts.service, value).flags & serviceFlag.SERVICE_HAS_RANGES) !== 0;
+}
+
 /** Of the entry that clients inside have, which tells all but the source ranges. */
 export function decodeService(key: Uint8Array, value: Uint8Array): VirtualServiceDefinition & ServiceTable {
   const { address, port, protocol, family } = decode(layouts.service_key, key);

@@ -11,7 +11,14 @@ import {
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { AddressFilter } from './address-filter.ts';
 import type { BpfMaps } from './bpf-maps.ts';
-import { decodeService, encodeService, encodeServiceKey, type ServiceTable, sideOfKey } from './codec.ts';
+import {
+  decodeService,
+  encodeService,
+  encodeServiceKey,
+  hasSourceRanges,
+  type ServiceTable,
+  sideOfKey,
+} from './codec.ts';
 import type { Slot } from './destination-table.ts';
 import type { HostedAddresses } from './hosted-addresses.ts';
 import { PlaceAllocator } from './place-allocator.ts';
@@ -96,7 +103,7 @@ export class ServiceTableMap {
     for (const [key, value] of written) {
       if (sideOfKey(key) === 'outside') continue;
       const { id, table, tableSize, ...terms } = decodeService(key, value);
-      const sourceRanges = this.ranges.adopted(id, serviceFamily(terms));
+      const sourceRanges = hasSourceRanges(value) && this.ranges.adopted(id, serviceFamily(terms));
       const definition = { ...terms, ...(sourceRanges && { sourceRanges }) };
       const slots = slotsOf.get(id) ?? [];
       const inside = this.#tables.adopt(definition, table, tableSize, slots);
@@ -105,7 +112,8 @@ export class ServiceTableMap {
       this.#answer(definition);
     }
     this.#allocator.adopt(regions);
-    this.ranges.forgetOthers(new Set(Array.from(this.#entries.values(), ({ id }) => id)));
+    const withRanges = [...this.entries()].filter(({ definition }) => definition.sourceRanges);
+    this.ranges.forgetOthers(new Set(withRanges.map(({ id }) => id)));
     this.#statistics.adopt(new Set(Array.from(this.#entries.values(), ({ id }) => id)));
     const caches = [...this.entries()].flatMap(({ tables: { inside, outside } }) =>
       [inside?.cache, outside?.cache].filter((cache) => cache !== undefined),

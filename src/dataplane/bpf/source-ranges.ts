@@ -25,10 +25,9 @@ export class SourceRanges {
   }
 
   /** What an earlier process wrote for a service of this family, each network once. */
-  adopted(service: number, family: 4 | 6): readonly Cidr[] | undefined {
-    const keys = this.#written.get(service);
-    if (!keys) return undefined;
-    return Array.from(keys.values(), (key) => {
+  adopted(service: number, family: 4 | 6): readonly Cidr[] {
+    const keys = this.#written.get(service)?.values() ?? [];
+    return Array.from(keys, (key) => {
       const { prefix_length, address } = decode(layouts.source_range, key);
       return { family, address: addressFromBytes(family, address), length: prefix_length - serviceBits };
     });
@@ -70,7 +69,7 @@ export class SourceRanges {
     if (written.size === 0) this.#written.delete(service);
   }
 
-  /** Forgets what an earlier process left of services that are gone. */
+  /** Forgets what an earlier process left of services that are gone, or whose entry does not ask for it. */
   forgetOthers(services: ReadonlySet<number>): void {
     for (const service of [...this.#written.keys()]) if (!services.has(service)) this.keepOnly(service, []);
   }
