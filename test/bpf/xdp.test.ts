@@ -51,7 +51,7 @@ function requestOf(
 }
 
 function openPlane(row: (typeof rows)[number], options: TestPlaneOptions = {}): TestPlane {
-  const plane = new TestPlane(options);
+  const plane = TestPlane.reuse(options);
   for (const protocol of protocols)
     plane.serve(protocol, row.format(row.virtual, 80), [row.format(row.destination, 8080)]);
   return plane;
