@@ -102,8 +102,7 @@ metricsBindAddress: 127.0.0.1:10249
     await shows('10.96.0.99:80', 'TCP  10.96.0.99:80 rr', 0);
   });
 
-  const missing = { skip: 'the BPF data plane has no persistence yet' };
-  test('a Service with ClientIP affinity lists its persistence', missing, async () => {
+  test('a Service with ClientIP affinity lists its persistence', async () => {
     const ports = [{ port: 80, targetPort: 8080 }];
     const selector = { app: 'web' };
     await apply('sticky', { clusterIP: '10.96.0.81', selector, sessionAffinity: 'ClientIP', ports });
