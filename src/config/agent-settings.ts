@@ -2,7 +2,7 @@
 // What a configuration means for the daemon: the treaty between the configuration and what runs by it.
 import { hostname } from 'node:os';
 import { InputError } from '../errors.ts';
-import { type Address, addressFamily, type Family } from '../model/address.ts';
+import { type Address, addressFamily } from '../model/address.ts';
 import type { Cidr } from '../model/cidr.ts';
 import { isSchedulerName, type SchedulerName, schedulerNames } from '../model/scheduler.ts';
 import type { TimeoutChanges } from '../model/timeouts.ts';
@@ -26,11 +26,6 @@ export interface AgentSettings {
   readonly minSyncPeriodMs: number;
   /** Empty: every address of the node. Else those in a CIDR of their family, and with `primary` the Node's own. */
   readonly nodePortAddresses: readonly (Cidr | 'primary')[];
-  readonly detectLocal: DetectLocal;
-  /** Clients of cluster IPs are masqueraded, pods included. */
-  readonly masqueradeAll: boolean;
-  /** Replaces the Node's primary address and decides the primary family; undefined: the Node's addresses do. */
-  readonly nodeAddress: Address | undefined;
   /** Undefined: no such server. */
   readonly healthz: Listener | undefined;
   readonly metrics: Listener | undefined;
@@ -50,15 +45,6 @@ export interface ApiSettings {
   /** URL that counts instead of the file's. */
   readonly server: string | undefined;
 }
-
-/** How a packet is known to come from a pod (of the node, or with cluster-cidr of the cluster). */
-export type DetectLocal =
-  /** At most one a family; a family without one has no detector. */
-  | { readonly mode: 'ClusterCIDR'; readonly cidrs: readonly Cidr[] }
-  /** The Node's spec.podCIDRs. */
-  | { readonly mode: 'NodeCIDR' }
-  | { readonly mode: 'BridgeInterface'; readonly device: string }
-  | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string };
 
 export interface Listener {
   /** An unspecified address stands for both families. */
@@ -97,9 +83,6 @@ export function agentSettings(config: KubeProxyConfiguration, server?: string): 
     syncPeriodMs: milliseconds(config[`${section}.syncPeriod`]),
     minSyncPeriodMs: milliseconds(config[`${section}.minSyncPeriod`]),
     nodePortAddresses: (config.nodePortAddresses ?? []).flatMap(nodePortAddress),
-    detectLocal: detectLocal(config),
-    masqueradeAll: config[section === 'nftables' ? 'nftables.masqueradeAll' : 'iptables.masqueradeAll'],
-    nodeAddress: specified(parseSloppyAddress(config.bindAddress)),
     healthz: listener(config.healthzBindAddress),
     metrics: listener(config.metricsBindAddress),
     mustListen: config.bindAddressHardFail,
@@ -170,40 +153,12 @@ function isNoLoopback(address: Address): boolean {
   return address !== '::1' && !address.startsWith('127.');
 }
 
-function detectLocal(config: KubeProxyConfiguration): DetectLocal {
-  switch (config.detectLocalMode) {
-    case 'NodeCIDR':
-      return { mode: 'NodeCIDR' };
-    case 'BridgeInterface':
-      return { mode: 'BridgeInterface', device: config['detectLocal.bridgeInterface'] };
-    case 'InterfaceNamePrefix':
-      return { mode: 'InterfaceNamePrefix', prefix: config['detectLocal.interfaceNamePrefix'] };
-    default: {
-      const all = config.clusterCIDR === '' ? [] : cidrs(config.clusterCIDR.split(','));
-      const families: readonly Family[] = [4, 6];
-      return {
-        mode: 'ClusterCIDR',
-        cidrs: families.flatMap((family) => all.find((cidr) => cidr.family === family) ?? []),
-      };
-    }
-  }
-}
-
 function cidrs(texts: readonly string[]): readonly Cidr[] {
   return texts.flatMap((text) => parseSloppyCidr(text) ?? []);
-}
-
-function specified(address: Address | undefined): Address | undefined {
-  return address === '0.0.0.0' || address === '::' ? undefined : address;
 }
 
 function listener(text: string): Listener | undefined {
   const parts = splitHostPort(text);
   const address = parseSloppyAddress(parts?.host ?? '');
   return parts && address !== undefined ? { address, port: Number(parts.port) } : undefined;
-}
-
-/** The family that comes first where both are served; undefined while only the Node's addresses can tell. */
-export function primaryFamily(settings: AgentSettings): Family | undefined {
-  return settings.nodeAddress === undefined ? undefined : addressFamily(settings.nodeAddress);
 }

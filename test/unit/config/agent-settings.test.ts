@@ -20,9 +20,6 @@ test('an empty configuration gives the settings of kube-proxy', () => {
     syncPeriodMs: 30_000,
     minSyncPeriodMs: 1000,
     nodePortAddresses: [],
-    detectLocal: { mode: 'ClusterCIDR', cidrs: [] },
-    masqueradeAll: false,
-    nodeAddress: undefined,
     healthz: { address: '0.0.0.0', port: 10256 },
     metrics: { address: '127.0.0.1', port: 10249 },
     mustListen: false,
@@ -50,9 +47,6 @@ const changes: readonly (readonly [SetFields, Partial<AgentSettings>])[] = [
   [{ mode: 'nftables' }, { mode: 'nftables', nodePortAddresses: ['primary'] }],
   [{ mode: 'ipvs', 'ipvs.syncPeriod': 60e9, 'iptables.syncPeriod': 5e9 }, { syncPeriodMs: 60_000 }],
   [{ 'iptables.syncPeriod': 5e9, 'ipvs.syncPeriod': 60e9 }, { syncPeriodMs: 5000 }],
-  [{ mode: 'ipvs', 'iptables.masqueradeAll': true }, { masqueradeAll: true }],
-  [{ mode: 'nftables', 'iptables.masqueradeAll': true }, { masqueradeAll: false }],
-  [{ mode: 'nftables', 'nftables.masqueradeAll': true }, { masqueradeAll: true }],
   [{ 'ipvs.scheduler': 'sh' }, { scheduler: 'sh' }],
   [
     { 'ipvs.tcpTimeout': 1800e9, 'ipvs.tcpFinTimeout': 0.25e9, 'ipvs.udpTimeout': 90.9e9 },
@@ -62,28 +56,13 @@ const changes: readonly (readonly [SetFields, Partial<AgentSettings>])[] = [
   [
     { bindAddress: 'fd00::1' },
     {
-      nodeAddress: 'fd00::1',
       healthz: { address: '::', port: 10256 },
       metrics: { address: '::1', port: 10249 },
     },
   ],
-  [{ bindAddress: '::' }, { nodeAddress: undefined, healthz: { address: '::', port: 10256 } }],
-  [{ bindAddress: '010.0.0.1' }, { nodeAddress: '10.0.0.1' }],
+  [{ bindAddress: '::' }, { healthz: { address: '::', port: 10256 } }],
   [{ healthzBindAddress: '10.0.0.1' }, { healthz: { address: '10.0.0.1', port: 10256 } }],
   [{ metricsBindAddress: '[::]:99' }, { metrics: { address: '::', port: 99 } }],
-  [
-    { clusterCIDR: '10.244.0.0/16,fd00:244::/56' },
-    { detectLocal: { mode: 'ClusterCIDR', cidrs: [v4('10.244.0.0', 16), v6('fd00:244::', 56)] } as never },
-  ],
-  [
-    { detectLocalMode: 'BridgeInterface', 'detectLocal.bridgeInterface': 'cni0', clusterCIDR: '10.0.0.0/8' },
-    { detectLocal: { mode: 'BridgeInterface', device: 'cni0' } },
-  ],
-  [
-    { detectLocalMode: 'InterfaceNamePrefix', 'detectLocal.interfaceNamePrefix': 'veth' },
-    { detectLocal: { mode: 'InterfaceNamePrefix', prefix: 'veth' } },
-  ],
-  [{ detectLocalMode: 'NodeCIDR' }, { detectLocal: { mode: 'NodeCIDR' } }],
   [
     { nodePortAddresses: ['primary', '10.0.0.7/08', 'all'] },
     { nodePortAddresses: ['primary', v4('10.0.0.7', 8), v4('0.0.0.0', 0), v6('::', 0)] as never },
