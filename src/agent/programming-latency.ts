@@ -12,6 +12,9 @@ export interface LatencySummary {
   readonly p99: number;
 }
 
+/** Triggers are creation and transition times of objects, which the API has in whole seconds, rounded down. */
+const triggerUnitMs = 1000;
+
 /** Source: kube-proxy's network_programming_duration_seconds, which leaves out what is older than the process. */
 export class ProgrammingLatency {
   readonly #now: () => number;
@@ -23,7 +26,7 @@ export class ProgrammingLatency {
   /** `now` tells milliseconds since 1970. */
   constructor(now: () => number = Date.now) {
     this.#now = now;
-    this.#startMs = now();
+    this.#startMs = Math.floor(now() / triggerUnitMs) * triggerUnitMs;
   }
 
   /** Of several triggers of one slice until the next sync the first counts. */

@@ -18,6 +18,15 @@ test('latency counts from the first trigger of a slice, and none from before the
   assert.deepEqual(latency.summary, { count: 2, p50: 30, p99: 100 });
 });
 
+test('a trigger in the second of the start counts, as triggers have whole seconds', () => {
+  let nowMs = 10_456;
+  const latency = new ProgrammingLatency(() => nowMs);
+  latency.triggered('default/before', 9_000);
+  latency.triggered('default/a', 10_000);
+  nowMs = 10_600;
+  assert.deepEqual(latency.programmed(), [600]);
+});
+
 test('the summary is about the last thousand', () => {
   let nowMs = 0;
   const latency = new ProgrammingLatency(() => nowMs);
