@@ -23,7 +23,9 @@
 #define DESTINATION_PORT 8080
 #define CLIENTS 1024
 #define FIRST_PORT 1024
-#define HOP_LIMIT 64 /* as the packet had it that the sums are of */
+#define PORTS (65536 - FIRST_PORT)
+#define PORT_FACTOR 40507 /* without a common divisor with PORTS: no two flows get one port */
+#define HOP_LIMIT 64      /* as the packet had it that the sums are of */
 
 /* What packets to make. User space writes it before each run. */
 struct traffic {
@@ -37,8 +39,9 @@ struct traffic {
 	__u32 transport_sum; /* of what the transport checksum covers, addresses and
 				ports zero */
 	__u8 direction;
-	__u8 is_shuffled; /* flows by chance, not one after the other */
-	__u8 padding[2];
+	__u8 is_shuffled;         /* flows by chance, not one after the other */
+	__u8 has_scattered_ports; /* a client's are all over the range, not in a row */
+	__u8 padding;
 };
 
 struct {
@@ -101,7 +104,8 @@ static __always_inline void make_ends(struct ends *ends, struct traffic *state, 
 	__u32 flow = next_flow(state);
 	__u32 service = (__u64)(flow * 0x9e3779b1) * state->services >> 32;
 	__u32 client = CLIENT + flow % CLIENTS;
-	__u32 port = FIRST_PORT + flow / CLIENTS;
+	__u32 place = flow / CLIENTS;
+	__u32 port = FIRST_PORT + (state->has_scattered_ports ? place * PORT_FACTOR % PORTS : place);
 	__u32 destination = state->destination_base + 2 * service + chosen(client_prefix ^ client);
 
 	if (state->direction == DIRECTION_REQUEST) {

@@ -20,6 +20,11 @@ export interface Traffic {
   readonly flows: number;
   /** Flows by chance instead of one after the other. */
   readonly isShuffled: boolean;
+  /**
+   * A client's ports are all over the range. In a row, as the kernel gives them to new connections with one service, its flows lie
+   * in a row in the table too, and a comparison of numbers of services would be one of locality.
+   */
+  readonly hasScatteredPorts: boolean;
   readonly services: number;
   /** The first service's number. */
   readonly virtualBase: number;
@@ -136,6 +141,7 @@ export class Fresh implements Disposable {
       transport_sum: sumAt(transport + checksumOffset[traffic.protocol]),
       direction: traffic.direction === 'request' ? 0 : 1,
       is_shuffled: traffic.isShuffled ? 1 : 0,
+      has_scattered_ports: traffic.hasScatteredPorts ? 1 : 0,
     });
   }
 }

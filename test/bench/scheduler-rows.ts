@@ -84,6 +84,7 @@ function trafficOf(number: number, firstFlow: number, flows: number): Traffic {
     firstFlow,
     flows,
     isShuffled: false,
+    hasScatteredPorts: false,
     services: 1,
     virtualBase: virtualBase + number,
     destinationBase,

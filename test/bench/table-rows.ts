@@ -37,6 +37,7 @@ const traffic: Traffic = {
   firstFlow: 0,
   flows: million,
   isShuffled: true,
+  hasScatteredPorts: true,
   services,
   virtualBase: virtualBases.sh,
   destinationBase: destinationBases.own,

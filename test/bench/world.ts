@@ -129,6 +129,7 @@ export class World implements Disposable {
         firstFlow,
         flows: count,
         isShuffled: false,
+        hasScatteredPorts: true,
         services: this.services,
         virtualBase: virtualBases.sh,
         destinationBase: destinationBases.own,
