@@ -4,6 +4,7 @@
 #define BPVS_SCTP_H
 
 #include <linux/types.h>
+#include <bpf/bpf_helpers.h>
 #include "abi.h"
 
 /* RFC 9260, 3.1 and 3.2; the kernel's headers for it cannot be had without its own types. */
@@ -118,10 +119,13 @@ static const __u8 sctp_transitions[2][SCTP_EVENT_COUNT][SCTP_STATES] = {
 
 static __always_inline __u32 sctp_next_state(enum direction direction, __u8 event, __u32 state)
 {
-	state -= STATE_SCTP_NONE;
-	if (event >= SCTP_EVENT_COUNT || state >= SCTP_STATES)
+	__u64 row = event, column = state - STATE_SCTP_NONE;
+
+	barrier_var(row); /* Linux 6.1 knows a bound only of the register that was compared */
+	barrier_var(column);
+	if (row >= SCTP_EVENT_COUNT || column >= SCTP_STATES)
 		return STATE_SCTP_CLOSED;
-	return STATE_SCTP_NONE + sctp_transitions[direction != DIRECTION_REQUEST][event][state];
+	return STATE_SCTP_NONE + sctp_transitions[direction != DIRECTION_REQUEST][row][column];
 }
 
 #endif
