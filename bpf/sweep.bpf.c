@@ -30,17 +30,18 @@ struct slice {
  * A flood of clients that do not exist leaves no templates behind, however slow: what is half open takes along one that
  * no destination has ever answered. Datagrams often stay without an answer, so theirs stay.
  */
-static __always_inline int expire(const struct connection *connection, __u32 index)
+static __always_inline int expire(const struct connection *connection, __u32 index, __u16 generation)
 {
 	if (connection->is_half_open && connection->protocol != IPPROTO_UDP)
-		return force_end(index, connection->generation, 1);
-	return remove_connection(index, connection->generation);
+		return force_end(index, generation, 1);
+	return remove_connection(index, generation);
 }
 
 static long visit(__u64 step, struct slice *slice)
 {
 	struct connection *connection;
 	__u32 index = slice->start + step;
+	__u16 generation;
 
 	if (index >= slice->entries)
 		index -= slice->entries;
@@ -51,10 +52,11 @@ static long visit(__u64 step, struct slice *slice)
 		flush_traffic(connection, index);
 		return 0;
 	}
-	if (expire(connection, index))
+	generation = connection->generation;
+	if (expire(connection, index, generation))
 		count_reason(REASON_EXPIRED);
 	else if (connection->flags & CONNECTION_TEMPLATE)
-		keep_template(connection, index, slice->now);
+		keep_template(connection, index, generation, slice->now);
 	return 0;
 }
 

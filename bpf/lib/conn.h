@@ -60,14 +60,6 @@ static __always_inline void change_active(__u32 destination_index, int change)
 		__sync_fetch_and_add(&load->active, change);
 }
 
-static __always_inline void change_persistent(__u32 destination_index, int count)
-{
-	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &destination_index);
-
-	if (load)
-		__sync_fetch_and_add(&load->persistent, count);
-}
-
 /* Whoever wins the exchange moves the counters, so they are moved once. */
 static __always_inline void change_state(struct connection *connection, __u32 from, __u32 to)
 {

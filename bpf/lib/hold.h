@@ -81,14 +81,21 @@ static __always_inline int claim_template(__u32 index)
 	return cold && __sync_val_compare_and_swap(&cold->holds, 1, 0) == 1;
 }
 
-/* The time of the template at the index has come, but it is held. */
-static __always_inline void keep_template(struct connection *template, __u32 index, __u64 now)
+/*
+ * The time of the template at the index has come, but others hold it. It is held here, too, while it is written: it
+ * might end, and the entry be another one's.
+ */
+static __always_inline void keep_template(struct connection *template, __u32 index, __u16 generation, __u64 now)
 {
 	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
 
-	if (cold)
+	if (!cold || !hold(cold))
+		return;
+	if (*(volatile __u16 *)&template->generation == generation) {
 		cold->timeout_seconds = HELD_TEMPLATE_SECONDS;
-	template->expires = now + HELD_TEMPLATE_SECONDS *NS_PER_SECOND;
+		template->expires = now + HELD_TEMPLATE_SECONDS *NS_PER_SECOND;
+	}
+	let_go(cold);
 }
 
 /*

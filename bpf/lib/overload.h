@@ -26,19 +26,14 @@ static __always_inline __u32 lower_threshold_of(const struct destination *destin
 }
 
 /*
- * Counts a connection to a destination (change 1) or one that is gone (-1). Another CPU may count the other way between
+ * What a number of connections that has just grown, or fallen, makes of it. Another CPU may count the other way between
  * the number and what it leads to: whoever writes last looks at the number once more, so the two agree in the end.
  */
-static __always_inline void change_total(__u32 index, int change)
+static __always_inline void judge_overload(const struct destination *destination, const struct destination_load *load,
+					   __u32 index, __u32 total, int change)
 {
-	const struct destination *destination = bpf_map_lookup_elem(&destinations, &index);
-	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &index);
 	volatile __u32 *overload;
-	__u32 total;
 
-	if (!destination || !load)
-		return;
-	total = __sync_fetch_and_add(&load->total, change) + change;
 	if (!destination->upper_threshold)
 		return;
 	overload = bpf_map_lookup_elem(&overloads, &index);
@@ -53,6 +48,35 @@ static __always_inline void change_total(__u32 index, int change)
 		if (*(volatile __u32 *)&load->total >= destination->upper_threshold)
 			*overload = 1;
 	}
+}
+
+/* Counts a connection to a destination (change 1) or one that is gone (-1). */
+static __always_inline void change_total(__u32 index, int change)
+{
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &index);
+	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &index);
+
+	if (!destination || !load)
+		return;
+	judge_overload(destination, load, index, __sync_fetch_and_add(&load->total, change) + change, change);
+}
+
+/*
+ * The same of a template. It is none of the connections that thresholds are about, but older kernels looked at their
+ * number then, too: so an edit that they took no notice of has its effect.
+ */
+static __always_inline void change_persistent(__u32 index, int change)
+{
+	const struct destination *destination = bpf_map_lookup_elem(&destinations, &index);
+	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &index);
+	__u32 zero = 0;
+	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!destination || !load || !settings_entry)
+		return;
+	__sync_fetch_and_add(&load->persistent, change);
+	if (settings_entry->ipvs_profile == IPVS_PROFILE_CLASSIC)
+		judge_overload(destination, load, index, *(volatile __u32 *)&load->total, change);
 }
 
 #endif

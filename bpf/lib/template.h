@@ -53,8 +53,18 @@ static __always_inline void template_tuple(struct tuple *tuple, const struct ser
 	tuple->protocol |= TEMPLATE_PROTOCOL;
 }
 
-/* Whether clients may still be led where the template leads. */
-static __always_inline int leads_somewhere(const struct connection *template)
+/* Views are ours, not the kernel's: a destination may have moved to the other one since the client was led to it. */
+static __always_inline int is_in_view(const struct destination *destination, const struct service *service,
+				      const struct packet *packet)
+{
+	if (!(service->flags & SERVICE_HAS_OUTSIDE))
+		return 1;
+	return !(destination->flags & (packet->is_outside ? DESTINATION_INSIDE : DESTINATION_OUTSIDE));
+}
+
+/* Whether the client may still be led where the template leads. */
+static __always_inline int leads_somewhere(const struct connection *template, const struct service *service,
+					   const struct packet *packet)
 {
 	__u32 zero = 0, destination_index = template->destination_index;
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
@@ -62,17 +72,9 @@ static __always_inline int leads_somewhere(const struct connection *template)
 
 	if (!settings_entry || !destination || !(destination->flags & DESTINATION_AVAILABLE))
 		return 0;
+	if (!is_in_view(destination, service, packet))
+		return 0;
 	return destination->weight > 0 || !settings_entry->expire_quiescent_template;
-}
-
-/* It stays for the connections that hold it, and until its time has come. */
-static __always_inline void hide_template(struct connection *template, const struct tuple *tuple,
-					  const struct flow *flow)
-{
-	if (!delete_flow(tuple, flow))
-		return;
-	template->virtual_port = HIDDEN_PORT;
-	template->destination_port = HIDDEN_PORT;
 }
 
 /* @return whether the template that the flow leads to is held now */
@@ -85,6 +87,19 @@ static __always_inline int hold_template(const struct connection *template, stru
 		return 1;
 	let_go(cold);
 	return 0;
+}
+
+/*
+ * It stays for the connections that hold it, and until its time has come. Whoever calls this holds it: a template that
+ * ended here and now would leave its entry to another connection, which would get these ports.
+ */
+static __always_inline void hide_template(struct connection *template, const struct tuple *tuple,
+					  const struct flow *flow)
+{
+	if (!delete_flow(tuple, flow))
+		return;
+	template->virtual_port = HIDDEN_PORT;
+	template->destination_port = HIDDEN_PORT;
 }
 
 /*
@@ -112,14 +127,15 @@ static __noinline int follow_template(const struct service *service, const struc
 		return 0;
 	if (is_trial) {
 		decision->destination = template->destination_index;
-		return leads_somewhere(template);
-	}
-	if (!leads_somewhere(template)) {
-		hide_template(template, &tuple, &flow);
-		return 0;
+		return leads_somewhere(template, service, packet);
 	}
 	if (!hold_template(template, cold, &flow))
 		return 0;
+	if (!leads_somewhere(template, service, packet)) {
+		hide_template(template, &tuple, &flow);
+		let_go(cold);
+		return 0;
+	}
 	decision->destination = template->destination_index;
 	decision->template = index + 1;
 	template->expires = now_ns() + cold->timeout_seconds *NS_PER_SECOND;

@@ -51,6 +51,14 @@ inNetworkNamespace(import.meta.filename, () => {
       plane.plane.programs.maps.get('uplinks').delete(u32(1));
     }
 
+    /** And from outside again. */
+    function comeFromOutside(plane: TestPlane): void {
+      const { maps } = plane.plane.programs;
+      const uplink = maps.get('uplinks').lookup(u32(nic.index));
+      assert.ok(uplink);
+      maps.get('uplinks').update(u32(1), uplink);
+    }
+
     const sentTo = (address: string, sourcePort = 40000) => ({
       ...request,
       sourcePort,
@@ -116,6 +124,30 @@ inNetworkNamespace(import.meta.filename, () => {
         return Buffer.from(packet).toString('hex').includes(hexOf(chosen));
       });
       assert.deepEqual(targets.sort(), [false, true]);
+    });
+
+    test(`${family} view: a client with a template for a destination that its view does not have → is led to another`, () => {
+      const persistence = { timeoutSeconds: 60, prefixLength: whole };
+      const outside = { noDestination: 'drop' } as const;
+      const plane = serving({
+        ...{ persistence, outside },
+        destinations: [to(far, 'outside'), to(near, 'inside')],
+      });
+      const send = (sourcePort: number) => plane.ingress(buildPacket({ ...request, sourcePort })).packet;
+      assertPacket(send(40000), sentTo(far, 40000));
+      comeFromInside(plane);
+      assertPacket(send(40001), { ...turnedTo(near), sourcePort: 40001 });
+      assertPacket(send(40002), { ...turnedTo(near), sourcePort: 40002 });
+      comeFromOutside(plane);
+      assertPacket(send(40003), sentTo(far, 40003));
+      plane.apply(
+        { do: 'edit-destination', service: key, destination: to(far, 'inside') },
+        { do: 'edit-destination', service: key, destination: to(near, 'outside') },
+      );
+      assertPacket(send(40004), sentTo(near, 40004));
+      plane.apply({ do: 'edit-service', service: { ...definition, persistence } });
+      comeFromInside(plane);
+      assertPacket(send(40005), { ...turnedTo(near), sourcePort: 40005 });
     });
 
     test(`${family} view: a service of all ports → a client outside is served at whatever port it asks for`, () => {
