@@ -3,9 +3,9 @@
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { buffer } from 'node:stream/consumers';
+import { lines } from '../kube/lines.ts';
 import { ApiError, ApiSilence } from './api-error.ts';
 import type { ApiServer } from './kube-config.ts';
-import { lines } from './lines.ts';
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'POST' | 'PATCH';

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading one manifest file, without keeping the memory that parsing takes.
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { lines } from './lines.ts';
 import { type Manifest, parseManifest, unreadable } from './manifest-file.ts';
+import { readManifestLines } from './manifest-lines.ts';
 
 /** From here on, parsing would leave this process with more memory than its data need for a long time. */
 const largeFileBytes = 1 << 20;
@@ -13,7 +15,6 @@ const largeFileBytes = 1 << 20;
 // In the bundle it is JavaScript.
 const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 const reader = fileURLToPath(new URL(`./manifest-reader${ending}`, import.meta.url));
-const run = promisify(execFile);
 
 /**
  * Never rejects but with what `signal` aborts with: a file that cannot be read is unreadable with the reason. Large files
@@ -24,13 +25,21 @@ export async function loadManifest(path: string, signal?: AbortSignal): Promise<
   try {
     const { size } = statSync(path);
     if (size < largeFileBytes) return parseManifest(name, readFileSync(path, 'utf8'));
-    const { stdout } = await run(process.execPath, [reader, path], {
-      ...(signal && { signal }),
-      maxBuffer: Number.POSITIVE_INFINITY,
-    });
-    return JSON.parse(stdout);
+    return await readElsewhere(path, signal);
   } catch (error) {
     signal?.throwIfAborted();
     return unreadable(name, error);
   }
+}
+
+async function readElsewhere(path: string, signal: AbortSignal | undefined): Promise<Manifest> {
+  const child = spawn(process.execPath, [reader, path], {
+    ...(signal && { signal }),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const manifest = readManifestLines(lines(child.stdout));
+  manifest.catch(() => {}); // how the reader ended says more
+  const [code, killer] = await once(child, 'close');
+  if (code === 0) return manifest;
+  throw new Error(`its reader ended with ${killer ?? `exit code ${code}`}`);
 }

@@ -7,7 +7,8 @@ import { findCgroupRoot } from '../../src/agent/cgroup.ts';
 import { mustRun } from '../lib/command.ts';
 import { Speaker } from './speaker.ts';
 
-const bpvs = fileURLToPath(new URL('../../src/agent/bpvs.ts', import.meta.url));
+/** The bundle, which is what users start. */
+const bpvs = fileURLToPath(new URL('../../build/agent/bpvs.js', import.meta.url));
 
 /** The one service that answers, over TCP and UDP, with one endpoint. */
 export interface Target {

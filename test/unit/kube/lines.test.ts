@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { lines } from '../../../src/api/lines.ts';
+import { lines } from '../../../src/kube/lines.ts';
 
 async function* pieces(text: string, sizes: readonly number[]): AsyncGenerator<Buffer> {
   let rest = Buffer.from(text);
