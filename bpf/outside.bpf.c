@@ -40,7 +40,7 @@ static __noinline int send_out(struct __sk_buff *skb, const struct cursor *curso
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;
 	}
-	return send_to(hop);
+	return send_to(skb, hop);
 }
 
 static __always_inline int handle(struct __sk_buff *skb, enum family family)

@@ -50,14 +50,16 @@ static __always_inline int write_hop_limit(struct __sk_buff *skb, const struct i
 	__sum16 check;
 
 	if (family == FAMILY_IPV6)
-		return bpf_skb_store_bytes(skb, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, hop_limit), &hop_limit,
-					   sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, check), &check, sizeof(check)))
+		return bpf_skb_store_bytes(skb, LINK_HEADER_LENGTH + __builtin_offsetof(struct ipv6hdr, hop_limit),
+					   &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
+	if (bpf_skb_load_bytes(skb, LINK_HEADER_LENGTH + __builtin_offsetof(struct iphdr, check), &check,
+			       sizeof(check)))
 		return -1;
 	check = adjust_checksum(check, (__u16)~bpf_htons(ip->hop_limit << 8) + bpf_htons(hop_limit << 8));
-	return bpf_skb_store_bytes(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, check), &check, sizeof(check), 0) ||
-	       bpf_skb_store_bytes(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, ttl), &hop_limit, sizeof(hop_limit),
-				   0);
+	return bpf_skb_store_bytes(skb, LINK_HEADER_LENGTH + __builtin_offsetof(struct iphdr, check), &check,
+				   sizeof(check), 0) ||
+	       bpf_skb_store_bytes(skb, LINK_HEADER_LENGTH + __builtin_offsetof(struct iphdr, ttl), &hop_limit,
+				   sizeof(hop_limit), 0);
 }
 
 static __always_inline int write_echo_reply(struct __sk_buff *skb, const struct icmp_packet *packet, enum family family)
@@ -80,7 +82,7 @@ static __always_inline enum reason answer_echo(struct __sk_buff *skb, const stru
 	const struct ip_header *ip = &packet->ip;
 	__u32 unused;
 
-	if (write_addresses(skb, ETH_HLEN, family, ip, &ip->destination, &ip->source, &unused) ||
+	if (write_addresses(skb, LINK_HEADER_LENGTH, family, ip, &ip->destination, &ip->source, &unused) ||
 	    write_hop_limit(skb, ip, family) || (!ip->fragment.is_later && write_echo_reply(skb, packet, family)) ||
 	    swap_link_addresses(skb))
 		return REASON_DROPPED_REWRITE_FAILED;

@@ -29,9 +29,10 @@ __noinline int read_extended(struct __sk_buff *skb, struct ip_header *ip, enum f
 		return -1;
 	/* What a failed read would leave undefined the compiler may spill, and the verifier refuse. */
 	*ip = (struct ip_header){};
-	if (read_ip(skb, ETH_HLEN, family, ip))
+	if (read_ip(skb, LINK_HEADER_LENGTH, family, ip))
 		return -1;
-	if (family == FAMILY_IPV6 && ip->end == ETH_HLEN + sizeof(struct ipv6hdr) && !ip->fragment.is_fragment)
+	if (family == FAMILY_IPV6 && ip->end == LINK_HEADER_LENGTH + sizeof(struct ipv6hdr) &&
+	    !ip->fragment.is_fragment)
 		ip->end = skb->len;
 	return ip->end > skb->len || ip->end < ip->transport ? -1 : 0;
 }
@@ -57,7 +58,7 @@ __noinline int parse_extended(struct __sk_buff *skb, const struct ip_header *ip,
 	packet->tuple.source = ip->source;
 	packet->tuple.destination = ip->destination;
 	packet->tuple.protocol = ip->protocol;
-	packet->length = ip->end - ETH_HLEN;
+	packet->length = ip->end - LINK_HEADER_LENGTH;
 	cursor.start = (void *)(long)skb->data;
 	cursor.end = (void *)(long)skb->data_end;
 	cursor.payload = is_cut_udp ? DATAGRAM_MAX : ip->end - transport;
@@ -87,7 +88,7 @@ static __always_inline int point_to_transport(struct __sk_buff *skb, const struc
 
 	cursor->start = (void *)(long)skb->data;
 	cursor->end = (void *)(long)skb->data_end;
-	cursor->payload = ETH_HLEN + packet->length - transport;
+	cursor->payload = LINK_HEADER_LENGTH + packet->length - transport;
 	barrier_var(transport);
 	if (transport > TRANSPORT_OFFSET_MAX)
 		return -1;

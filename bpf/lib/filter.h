@@ -26,7 +26,7 @@ static __always_inline int has_address(void *filter, const struct address *addre
  */
 static __always_inline int is_foreign(const void *start, const void *end, enum family family, enum hook hook)
 {
-	const void *network = start + ETH_HLEN;
+	const void *network = start + LINK_HEADER_LENGTH;
 	const struct iphdr *ip = network;
 	const struct ipv6hdr *ip6 = network;
 	struct address address = {};

@@ -99,7 +99,7 @@ static __always_inline int write_fragment(struct __sk_buff *skb, const struct ip
 		reply_tuple(&opposite, connection, flow->connection, family);
 	else
 		request_tuple(&opposite, connection, flow->connection, family);
-	if (write_addresses(skb, ETH_HLEN, family, ip, &opposite.destination, &opposite.source, &difference))
+	if (write_addresses(skb, LINK_HEADER_LENGTH, family, ip, &opposite.destination, &opposite.source, &difference))
 		return -1;
 	if (family == FAMILY_IPV6) /* no header checksum balances skb->csum */
 		bpf_csum_update(skb, difference);
@@ -135,7 +135,7 @@ static __always_inline enum reason follow_fragment(struct __sk_buff *skb, const 
 	if (!connection)
 		return REASON_DROPPED_FRAGMENT_ORPHAN;
 	*flags = connection->flags;
-	count_packet(connection, flow->direction, ip->end - ETH_HLEN);
+	count_packet(connection, flow->direction, ip->end - LINK_HEADER_LENGTH);
 	return write_fragment(skb, ip, connection, flow, family) ? REASON_DROPPED_REWRITE_FAILED : REASON_TRANSLATED;
 }
 

@@ -28,7 +28,7 @@ static __always_inline int conclude(struct __sk_buff *skb, int verdict)
 {
 	if (verdict < VERDICT_HANDLER)
 		return verdict;
-	bpf_tail_call(skb, &handlers, verdict - VERDICT_HANDLER);
+	bpf_tail_call(skb, &HANDLERS, verdict - VERDICT_HANDLER);
 	count_reason(REASON_DROPPED_HANDLER_MISSING);
 	/* ICMP that leaves is mostly nobody's business: neighbour discovery is among it. */
 	return verdict == VERDICT_HANDLER + HANDLER_ICMP_EGRESS ? TC_ACT_UNSPEC : TC_ACT_SHOT;

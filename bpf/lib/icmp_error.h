@@ -30,7 +30,7 @@ struct icmp_packet {
 static __always_inline int read_icmp(struct __sk_buff *skb, enum family family, struct icmp_packet *packet)
 {
 	packet->icmp = (struct icmp_header){};
-	if (read_ip(skb, ETH_HLEN, family, &packet->ip) || !is_icmp(packet->ip.protocol, family) ||
+	if (read_ip(skb, LINK_HEADER_LENGTH, family, &packet->ip) || !is_icmp(packet->ip.protocol, family) ||
 	    packet->ip.end > skb->len)
 		return 0;
 	return packet->ip.fragment.is_later ||
@@ -130,7 +130,8 @@ static __noinline int write_error(struct __sk_buff *skb, const struct icmp_packe
 	int quote;
 
 	quote = write_quote(skb, packet, sent, family);
-	if (quote < 0 || write_addresses(skb, ETH_HLEN, family, &packet->ip, source, &sent->source, &addresses))
+	if (quote < 0 ||
+	    write_addresses(skb, LINK_HEADER_LENGTH, family, &packet->ip, source, &sent->source, &addresses))
 		return -1;
 	checksum = adjust_checksum(packet->icmp.checksum,
 				   (__u32)quote + (family == FAMILY_IPV6 ? addresses : 0)); /* the pseudo header */
@@ -163,7 +164,7 @@ static __always_inline enum reason translate_error(struct __sk_buff *skb, const 
 	/* Another connection may have the entry since. */
 	if (!is_of_generation(connection, flow))
 		return REASON_PASSED_NOT_OURS;
-	count_packet(connection, flow->direction, packet->ip.end - ETH_HLEN);
+	count_packet(connection, flow->direction, packet->ip.end - LINK_HEADER_LENGTH);
 	/* The sender becomes the virtual address even if it is a router's: what is between may let nothing else
 	 * through. */
 	if (flow->direction == DIRECTION_REPLY || *flags & CONNECTION_SOURCE_CHANGED)

@@ -7,6 +7,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <bpf/bpf_helpers.h>
+#include "link.h"
 #include "maps.h"
 
 /* Turns a frame round: its sender becomes its receiver. */
@@ -15,12 +16,20 @@ static __always_inline int swap_link_addresses(struct __sk_buff *skb)
 	struct ethhdr *ethernet = (void *)(long)skb->data;
 	__u8 address[ETH_ALEN];
 
+	if (!LINK_HEADER_LENGTH)
+		return 0;
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
 		return -1;
 	__builtin_memcpy(address, ethernet->h_dest, ETH_ALEN);
 	__builtin_memcpy(ethernet->h_dest, ethernet->h_source, ETH_ALEN);
 	__builtin_memcpy(ethernet->h_source, address, ETH_ALEN);
 	return 0;
+}
+
+/* Room for an Ethernet header, of zeros, where the packet has none: what redirects by neighbour wants one. */
+static __always_inline int ensure_link_header(struct __sk_buff *skb)
+{
+	return LINK_HEADER_LENGTH ? 0 : bpf_skb_change_head(skb, ETH_HLEN, 0);
 }
 
 /*

@@ -97,10 +97,13 @@ static __always_inline const struct next_hop *straight_way_of(struct __sk_buff *
 
 static __always_inline int send_straight(struct __sk_buff *skb, const struct next_hop *hop)
 {
-	struct ethhdr *ethernet = (void *)(long)skb->data;
+	struct ethhdr *ethernet;
 
 	if (hop->redirect != REDIRECT_PEER)
-		return send_to(hop);
+		return send_to(skb, hop);
+	if (ensure_link_header(skb))
+		return TC_ACT_SHOT;
+	ethernet = (void *)(long)skb->data;
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
 	__builtin_memcpy(ethernet->h_dest, hop->link_destination, ETH_ALEN);

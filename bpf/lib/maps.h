@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
+#include "link.h"
 
 struct sweeper {
 	struct bpf_timer timer;
@@ -336,13 +337,14 @@ struct {
 
 /*
  * Programs that rare packets are handed over to, by enum handler. Written by the control plane before anything is
- * attached; emptied by the kernel when the map's last descriptor and pin are gone.
+ * attached; emptied by the kernel when the map's last descriptor and pin are gone. Those of devices without link header
+ * (lib/link.h) apart, filled before the first of these is attached.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, HANDLER_COUNT);
 	__type(key, __u32);
 	__type(value, __u32);
-} handlers SEC(".maps");
+} handlers SEC(".maps"), linkless_handlers SEC(".maps");
 
 #endif

@@ -88,8 +88,8 @@ static __always_inline __u32 write_ports(struct udphdr *ports, const struct conn
 static __always_inline int write_headers(const struct cursor *cursor, const struct connection *connection,
 					 const struct flow *flow, enum family family, struct differences *differences)
 {
-	struct iphdr *ip = cursor->start + ETH_HLEN;
-	struct ipv6hdr *ip6 = cursor->start + ETH_HLEN;
+	struct iphdr *ip = cursor->start + LINK_HEADER_LENGTH;
+	struct ipv6hdr *ip6 = cursor->start + LINK_HEADER_LENGTH;
 	struct udphdr *ports = cursor->at;
 	__u32 index = flow->connection;
 
@@ -114,8 +114,8 @@ static __always_inline int write_headers(const struct cursor *cursor, const stru
  */
 static __always_inline __u32 lower_hop_limit(const struct cursor *cursor, enum family family)
 {
-	struct iphdr *ip = cursor->start + ETH_HLEN;
-	struct ipv6hdr *ip6 = cursor->start + ETH_HLEN;
+	struct iphdr *ip = cursor->start + LINK_HEADER_LENGTH;
+	struct ipv6hdr *ip6 = cursor->start + LINK_HEADER_LENGTH;
 	__u32 difference;
 
 	if (family == FAMILY_IPV4) {

@@ -44,7 +44,7 @@ static __noinline int send_named(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	bpf_csum_update(skb, lower_hop_limit(&cursor, family));
-	return send_to(hop);
+	return send_to(skb, hop);
 }
 
 /* The last step of a program, whose functions have left it to do: their stack is free again for the route. */

@@ -13,6 +13,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
+#include "link.h"
 #include "sctp.h"
 
 #define IPV4_FRAGMENT_MASK 0x3fff /* more fragments, or an offset */
@@ -170,8 +171,8 @@ static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct pack
 /* What an IP header is followed by; IPPROTO_RAW where it cannot be read. */
 static __always_inline __u8 protocol_of(const void *frame, const void *end, enum family family)
 {
-	const struct iphdr *ip = frame + ETH_HLEN;
-	const struct ipv6hdr *ip6 = frame + ETH_HLEN;
+	const struct iphdr *ip = frame + LINK_HEADER_LENGTH;
+	const struct ipv6hdr *ip6 = frame + LINK_HEADER_LENGTH;
 
 	if (family == FAMILY_IPV4)
 		return (void *)(ip + 1) <= end ? ip->protocol : IPPROTO_RAW;
@@ -181,8 +182,8 @@ static __always_inline __u8 protocol_of(const void *frame, const void *end, enum
 /* A router would not send the packet on. */
 static __always_inline int is_at_last_hop(const struct cursor *cursor, enum family family)
 {
-	const struct iphdr *ip = cursor->start + ETH_HLEN;
-	const struct ipv6hdr *ip6 = cursor->start + ETH_HLEN;
+	const struct iphdr *ip = cursor->start + LINK_HEADER_LENGTH;
+	const struct ipv6hdr *ip6 = cursor->start + LINK_HEADER_LENGTH;
 
 	if (family == FAMILY_IPV4)
 		return (void *)(ip + 1) <= cursor->end && ip->ttl <= 1;
@@ -213,7 +214,8 @@ static __always_inline long load_chunk(void *context, int is_xdp, __u32 at, stru
  */
 static __always_inline enum reason parse_chunks(void *context, int is_xdp, struct packet *packet)
 {
-	__u32 at = packet->transport_offset + sizeof(struct sctp_header), end = ETH_HLEN + packet->length, length;
+	__u32 at = packet->transport_offset + sizeof(struct sctp_header), end = LINK_HEADER_LENGTH + packet->length,
+	      length;
 	struct sctp_chunk chunk;
 
 	if (load_chunk(context, is_xdp, at, &chunk))

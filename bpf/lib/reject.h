@@ -75,7 +75,7 @@ static __always_inline __u32 quote_packet(struct __sk_buff *skb, const struct pa
 		length = QUOTE_MAX;
 	/* One register for both bounds: Linux 6.1's verifier does not learn of one copy what is checked of another. */
 	barrier_var(length);
-	if (length < sizeof(struct iphdr) || bpf_skb_load_bytes(skb, ETH_HLEN, quote->packet, length))
+	if (length < sizeof(struct iphdr) || bpf_skb_load_bytes(skb, LINK_HEADER_LENGTH, quote->packet, length))
 		return 0;
 	return length;
 }
@@ -83,7 +83,7 @@ static __always_inline __u32 quote_packet(struct __sk_buff *skb, const struct pa
 /* The packet becomes Ethernet, an IP header, the ICMP header and the quote; the room is made before the IP header. */
 static __always_inline int make_room(struct __sk_buff *skb, __u32 length, __u32 header_length)
 {
-	return bpf_skb_change_tail(skb, ETH_HLEN + length, 0) ||
+	return bpf_skb_change_tail(skb, LINK_HEADER_LENGTH + length, 0) ||
 	       bpf_skb_adjust_room(skb, header_length + sizeof(struct icmp_header), BPF_ADJ_ROOM_MAC, 0);
 }
 
@@ -106,10 +106,10 @@ static __always_inline int settle_checksum(struct __sk_buff *skb, const struct p
 	int is_ipv4 = packet->tuple.family == FAMILY_IPV4;
 	__u32 rest;
 
-	checksum->offset = packet->transport_offset - ETH_HLEN +
+	checksum->offset = packet->transport_offset - LINK_HEADER_LENGTH +
 			   (packet->tuple.protocol == IPPROTO_TCP ? __builtin_offsetof(struct tcphdr, check)
 								  : __builtin_offsetof(struct udphdr, check));
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + checksum->offset, &checksum->was, sizeof(checksum->was)))
+	if (bpf_skb_load_bytes(skb, LINK_HEADER_LENGTH + checksum->offset, &checksum->was, sizeof(checksum->was)))
 		return -1;
 	if (packet->tuple.protocol == IPPROTO_SCTP) {
 		checksum->is = checksum->was;
@@ -135,9 +135,9 @@ static __always_inline __sum16 checksum_of(const struct icmp_quote *quote, const
 static __always_inline int write_message(struct __sk_buff *skb, const struct icmp_quote *quote, __u32 length,
 					 const struct quoted_checksum *checksum, const void *ip, __u32 ip_length)
 {
-	__u32 message = ETH_HLEN + ip_length;
+	__u32 message = LINK_HEADER_LENGTH + ip_length;
 
-	return make_room(skb, length, ip_length) || bpf_skb_store_bytes(skb, ETH_HLEN, ip, ip_length, 0) ||
+	return make_room(skb, length, ip_length) || bpf_skb_store_bytes(skb, LINK_HEADER_LENGTH, ip, ip_length, 0) ||
 	       bpf_skb_store_bytes(skb, message, &quote->icmp, sizeof(quote->icmp), 0) ||
 	       bpf_skb_store_bytes(skb, message + sizeof(quote->icmp) + checksum->offset, &checksum->is,
 				   sizeof(checksum->is), 0);

@@ -5,9 +5,11 @@
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "clock.h"
+#include "l2.h"
 #include "maps.h"
 #include "parse.h"
 #include "tuple.h"
@@ -151,12 +153,14 @@ static __always_inline int fits_device(struct __sk_buff *skb, __u32 ifindex, __u
 	return bpf_check_mtu(skb, ifindex, mtu, 0, is_gso ? BPF_MTU_CHK_SEGS : 0) <= 0;
 }
 
-/* Sends what has an Ethernet header out of a device of any kind; the kernel sees to the neighbour. */
-static __always_inline int send_to(const struct next_hop *hop)
+/* Sends a packet out of a device of any kind; the kernel sees to the neighbour. */
+static __always_inline int send_to(struct __sk_buff *skb, const struct next_hop *hop)
 {
 	struct bpf_redir_neigh neighbour = { .nh_family = hop->gateway_family == FAMILY_IPV4 ? AF_INET : AF_INET6 };
 
 	__builtin_memcpy(neighbour.ipv6_nh, &hop->gateway, sizeof(hop->gateway));
+	if (ensure_link_header(skb))
+		return TC_ACT_SHOT;
 	return bpf_redirect_neigh(hop->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 

@@ -9,7 +9,7 @@
 #include "parse.h"
 
 /* The longest headers that are read: Ethernet, IPv4 with all options, TCP with all options. */
-#define HEADERS_MAX (ETH_HLEN + 60 + 60)
+#define HEADERS_MAX (LINK_HEADER_LENGTH + 60 + 60)
 
 /* Parses what is linear; where that is not enough for the headers, pulls them in once. */
 static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
@@ -23,8 +23,8 @@ static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct curso
 	for (i = 0; i < 2; i++) {
 		cursor->start = (void *)(long)skb->data;
 		cursor->end = (void *)(long)skb->data_end;
-		cursor->at = cursor->start + ETH_HLEN;
-		reason = parse_network(cursor, packet, family, skb->len - ETH_HLEN);
+		cursor->at = cursor->start + LINK_HEADER_LENGTH;
+		reason = parse_network(cursor, packet, family, skb->len - LINK_HEADER_LENGTH);
 		if (reason == REASON_TRANSLATED)
 			reason = parse_transport(cursor, packet);
 		if (reason == REASON_TRANSLATED && packet->tuple.protocol == IPPROTO_SCTP)

@@ -31,7 +31,7 @@ inNetworkNamespace(import.meta.filename, () => {
   /** A device that only the control plane knows of. */
   function imagined(index: number, masterIndex: number): XdpDevice {
     const address = Buffer.from([2, 0, 0, 0, 0, 9]);
-    return { index, name: `port${index}`, kind: '', address, masterIndex, linkIndex: 0, mtu: 1500 };
+    return { index, name: `port${index}`, kind: '', type: 1, address, masterIndex, linkIndex: 0, mtu: 1500 };
   }
 
   /** MAC addresses by device. */

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Outside clients of destinations behind a device whose packets have no link header; their replies come by another way.
+// Outside clients of destinations behind a device whose packets have no link header.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { nodeOne, podRangeTwo } from '../lib/cast.ts';
-import { mustRun } from '../lib/command.ts';
 import { externalThere, FlowLab, families, ways } from '../lib/flows.ts';
 import { Lab, missingForLab } from '../lib/lab.ts';
+import { linklessDevice, linklessEnd, Relay } from '../lib/relay.ts';
 import { tally } from '../lib/traffic/client.ts';
 
 const megabytes = 1 << 20;
-const device = 'tun0';
 /** IP and UDP. */
 const headers = { v4: 28, v6: 48 };
 
@@ -23,21 +17,8 @@ suite('outside clients through a device without link header', { skip: missingFor
   let flows: FlowLab;
 
   before(async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'bpvs-relay-'));
-    resources.defer(() => rmSync(folder, { recursive: true }));
-    const program = join(folder, 'relay');
-    await mustRun(['clang-19', '-O2', '-Wall', '-Wextra', '-Werror', '-o', program, relay]);
     flows = resources.use(await FlowLab.start(await Lab.create({ name: 'test-linkless', cni: 'ptp' })));
-    const [node, other] = flows.lab.nodes;
-    const child = node.spawn([program, device, other.namespacePath]);
-    resources.defer(() => void child.kill('SIGKILL'));
-    await once(child.stdout, 'data');
-    for (const each of [node, other]) await each.mustRun(['ip', 'link', 'set', device, 'up']);
-    // As tunnels of CNI plugins have one; replies to it would come back where they cannot be read.
-    for (const address of ['10.244.1.0/32', 'fd00:10:244:1::/128'])
-      await node.mustRun(['ip', 'address', 'add', address, 'dev', device]);
-    for (const family of families)
-      await node.mustRun(['ip', 'route', 'replace', podRangeTwo[family], 'dev', device]);
+    resources.use(await Relay.start(flows.lab));
     await resources.use(flows.agent()).start();
   });
   after(() => resources.disposeAsync());
@@ -45,7 +26,7 @@ suite('outside clients through a device without link header', { skip: missingFor
   const outside = () => flows.client('outside');
 
   async function bytesSent(): Promise<number> {
-    const argv = ['ip', '-s', '-json', 'link', 'show', 'dev', device];
+    const argv = ['ip', '-s', '-json', 'link', 'show', 'dev', linklessDevice];
     return JSON.parse(await flows.lab.nodes[0].mustRun(argv))[0].stats64.tx.bytes;
   }
 
@@ -53,11 +34,11 @@ suite('outside clients through a device without link header', { skip: missingFor
     const { [family]: address, port } = externalThere;
 
     for (const way of ways) {
-      test(`linkless ${family} ${way}: a destination behind it answers, and knows the client by the node's address`, async () => {
+      test(`linkless ${family} ${way}: a destination behind it answers, and knows the client by the device's address`, async () => {
         const before = await bytesSent();
         const answer = await flows.ask(outside(), way, address, port);
         assert.ok(answer.outcome === 'reply', answer.outcome);
-        assert.deepEqual([answer.server, answer.client.address], ['n2-pod1', nodeOne[family]]);
+        assert.deepEqual([answer.server, answer.client.address], ['n2-pod1', linklessEnd[family]]);
         assert.ok((await bytesSent()) > before);
       });
     }
@@ -79,7 +60,7 @@ suite('outside clients through a device without link header', { skip: missingFor
       const send = async () =>
         (await outside().host.mustRun(['python3', pathMtuScript, address, String(port), size])).trim();
       const setMtu = (mtu: number) =>
-        flows.lab.nodes[0].mustRun(['ip', 'link', 'set', device, 'mtu', String(mtu)]);
+        flows.lab.nodes[0].mustRun(['ip', 'link', 'set', linklessDevice, 'mtu', String(mtu)]);
       assert.equal(await send(), 'nothing 1500');
       await setMtu(1499);
       try {
@@ -91,5 +72,4 @@ suite('outside clients through a device without link header', { skip: missingFor
   }
 });
 
-const relay = fileURLToPath(new URL('tap/relay.c', import.meta.url));
 const pathMtuScript = fileURLToPath(new URL('../lib/traffic/udp_path_mtu.py', import.meta.url));

@@ -49,7 +49,7 @@ export function addNodeOptions(command: Command): Command {
     .option(
       '--devices <names>',
       'devices that clients use, as names or globs joined by commas; !name leaves one out ' +
-        '(default: veth, netkit, physical, bond, vlan and vxlan devices)',
+        '(default: veth, netkit, physical, bond, vlan and tunnel devices)',
     )
     .option(
       '--uplinks <names>',

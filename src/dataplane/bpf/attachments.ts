@@ -11,6 +11,7 @@ import {
   type TcFilter,
 } from '../../native/bpf-link.ts';
 import type { BpfPrograms } from './bpf-programs.ts';
+import { hasLinkHeader } from './devices.ts';
 import { attachLink, isLinkAttached, linkPins, removeLink } from './link-pins.ts';
 import { pinnedPrograms, programPin } from './program-pins.ts';
 
@@ -20,6 +21,8 @@ export type DeviceHook = 'auto' | 'tcx' | 'clsact';
 export interface Device {
   readonly index: number;
   readonly name: string;
+  /** ARPHRD_*, by which the programs are chosen. */
+  readonly type: number;
 }
 
 export interface DeviceFailure {
@@ -164,11 +167,13 @@ export class Attachments {
   }
 
   #attach(device: Device): void {
-    for (const direction of directions) this.#attachDirection(device.index, direction);
+    for (const direction of directions) {
+      this.#attachDirection(device.index, direction, hasLinkHeader(device));
+    }
   }
 
-  #attachDirection(ifindex: number, direction: Direction): void {
-    const program = this.#programs.deviceProgram(direction);
+  #attachDirection(ifindex: number, direction: Direction, withLinkHeader: boolean): void {
+    const program = this.#programs.deviceProgram(direction, withLinkHeader);
     const pin = tcxPin(ifindex, direction);
     if (this.#hook !== 'clsact') {
       try {

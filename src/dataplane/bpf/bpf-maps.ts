@@ -49,6 +49,7 @@ const entriesOf = {
   xdp_devices: () => 0,
   sweepers: () => 1,
   handlers: () => enums.handler.HANDLER_COUNT,
+  linkless_handlers: () => enums.handler.HANDLER_COUNT,
 } as const satisfies Record<string, (sizes: TableSizes) => number>;
 
 /**

@@ -10,11 +10,13 @@ import type { BpfProgram } from '../../native/bpf-program.ts';
 import { builtFile } from '../../native/build-folder.ts';
 import { netnsCookie } from '../../native/namespace.ts';
 import { BpfMaps, entriesFor, type MapName, mapNames, mapPin, onlyKey } from './bpf-maps.ts';
-import { enums, layouts } from './layouts.ts';
+import { layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
 import { preparePins, requireRights } from './pin-directory.ts';
 import { contextWith, noPacket } from './program-pins.ts';
+import { ProgramSet } from './program-set.ts';
 import { decode, type StructLayout } from './struct.ts';
+import { word } from './words.ts';
 
 const objectFiles = ['tc', 'translate', 'handlers', 'outside', 'xdp', 'sweep', 'statistics'] as const;
 
@@ -22,7 +24,15 @@ const socketsFile = 'cgroup';
 
 /** In place of a hook of the others, where the option asks for it. */
 const localRedirectFile = 'local';
-const localHandlers = /^HANDLER_(STRAIGHT|REPLY)\d$/;
+
+/** Those for devices, which are built once more for packets without link header (bpf/lib/link.h). */
+const deviceFiles: ReadonlySet<string> = new Set([
+  'tc',
+  'translate',
+  'handlers',
+  'outside',
+  localRedirectFile,
+]);
 
 function objectPath(name: string): string {
   return builtFile(`bpf/${name}.bpf.o`);
@@ -34,18 +44,24 @@ export class BpfPrograms implements Disposable {
   readonly isAdopted: boolean;
   /** The secret of the hashes in the map `flows`; whoever writes the settings writes it. */
   readonly flowSeed: bigint;
-  readonly #objects: readonly BpfObject[];
-  readonly #programs = new Map<string, BpfProgram>();
+  readonly #set: ProgramSet;
+  readonly #loadLinkless: () => ProgramSet;
+  /** Few nodes have devices without link header. */
+  #linkless: ProgramSet | undefined;
   #hasFilledHandlers = false;
 
-  private constructor(maps: BpfMaps, objects: readonly BpfObject[], isAdopted: boolean, flowSeed: bigint) {
+  private constructor(
+    maps: BpfMaps,
+    set: ProgramSet,
+    loadLinkless: () => ProgramSet,
+    isAdopted: boolean,
+    flowSeed: bigint,
+  ) {
     this.maps = maps;
     this.flowSeed = flowSeed;
     this.isAdopted = isAdopted;
-    this.#objects = objects;
-    for (const object of objects) {
-      for (const { name } of object.programs()) this.#programs.set(name, object.program(name));
-    }
+    this.#set = set;
+    this.#loadLinkless = loadLinkless;
   }
 
   /**
@@ -63,31 +79,42 @@ export class BpfPrograms implements Disposable {
       for (const name of mapNames) maps.set(name, adopted.get(name));
     }
     const flowSeed = isAdopted ? readFlowSeed(maps.get('settings')) : randomBytes(8).readBigUInt64LE();
-    const objects: BpfObject[] = [];
+    const files = filesFor(options);
+    const linklessFiles = files.filter((file) => deviceFiles.has(file)).map((file) => `linkless-${file}`);
+    const load = (names: readonly string[]) => loadSet(names, options, maps, flowSeed);
     try {
-      for (const file of filesFor(options)) objects.push(loadObject(file, options, maps, flowSeed));
-      const programs = new BpfPrograms(new BpfMaps(maps), objects, isAdopted, flowSeed);
+      const set = load(files);
+      const programs = new BpfPrograms(
+        new BpfMaps(maps),
+        set,
+        () => load(linklessFiles),
+        isAdopted,
+        flowSeed,
+      );
       if (!isAdopted) programs.fillHandlers();
       if (pinDirectory !== undefined && !isAdopted) pinMaps(maps, pinDirectory);
       return programs;
     } catch (error) {
-      for (const object of objects) object.close();
       for (const map of maps.values()) map.close();
       throw error;
     }
   }
 
   program(name: string): BpfProgram {
-    const program = this.#programs.get(name);
-    if (!program) throw new RangeError(`Expected the name of a program but received ${name}`);
-    return program;
+    return this.#set.program(name);
   }
 
-  /** The program for the devices that clients and destinations use. */
-  deviceProgram(direction: Direction): BpfProgram {
-    return (
-      (direction === 'ingress' && this.#programs.get('local_ingress')) || this.program(`tc_${direction}`)
-    );
+  /**
+   * The program for the devices that clients and destinations use. Those for devices without link header are loaded when the first
+   * one asks for them. Throws SystemError.
+   */
+  deviceProgram(direction: Direction, hasLinkHeader = true): BpfProgram {
+    if (hasLinkHeader) return this.#set.deviceProgram(direction);
+    if (!this.#linkless) {
+      this.#linkless = this.#loadLinkless();
+      this.#linkless.fillHandlers(this.maps.get('linkless_handlers'));
+    }
+    return this.#linkless.deviceProgram(direction);
   }
 
   /** Runs a program that looks at no packet, with words for its skb->cb. @returns what it returned */
@@ -98,24 +125,17 @@ export class BpfPrograms implements Disposable {
 
   /**
    * Fills the slots of `handlers`, at the load of fresh maps, else before the first hook is attached: a process that ends before that
-   * leaves everything as it was. Those of an earlier process are replaced one by one, each at once. Those of an object that is not
-   * loaded stay: the hook of an earlier process leads there until it is replaced.
+   * leaves everything as it was.
    */
   fillHandlers(): void {
     if (this.#hasFilledHandlers) return;
     this.#hasFilledHandlers = true;
-    const handlers = this.maps.get('handlers');
-    for (const [name, slot] of Object.entries(enums.handler)) {
-      if (name === 'HANDLER_COUNT') continue;
-      if (localHandlers.test(name) && !this.#programs.has('local_ingress')) continue;
-      const program = this.program(name.toLowerCase().replace('handler_', 'handle_'));
-      handlers.update(u32(slot), u32(program.fd));
-    }
+    this.#set.fillHandlers(this.maps.get('handlers'));
   }
 
   close(): void {
-    for (const program of this.#programs.values()) program.close();
-    for (const object of this.#objects) object.close();
+    this.#set.close();
+    this.#linkless?.close();
     this.maps.close();
   }
 
@@ -136,10 +156,6 @@ function u64(value: bigint): Uint8Array {
   return new Uint8Array(BigUint64Array.of(value).buffer);
 }
 
-function u32(value: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(value).buffer);
-}
-
 /** Whoever pinned the maps and ended before it wrote the settings left maps that nobody has used. */
 function hasSettings(pinDirectory: string): boolean {
   const path = mapPin(pinDirectory, 'settings');
@@ -154,6 +170,22 @@ function pinMaps(maps: ReadonlyMap<MapName, BpfMap>, pinDirectory: string): void
     const path = mapPin(pinDirectory, name);
     if (existsSync(path)) unpin(path);
     maps.get(name)?.pin(path);
+  }
+}
+
+function loadSet(
+  files: readonly string[],
+  options: BpfOptions,
+  maps: Map<MapName, BpfMap>,
+  flowSeed: bigint,
+): ProgramSet {
+  const objects: BpfObject[] = [];
+  try {
+    for (const file of files) objects.push(loadObject(file, options, maps, flowSeed));
+    return new ProgramSet(objects);
+  } catch (error) {
+    for (const object of objects) object.close();
+    throw error;
   }
 }
 
@@ -193,11 +225,11 @@ function setConstants(
 ): void {
   const constants: Readonly<Record<string, Uint8Array>> = {
     host_netns_cookie: u64(netnsCookie()),
-    max_connections: u32(maps.get('connections')?.maxEntries ?? options.sizes.connections),
-    max_half_open: u32(maps.get('half_open')?.maxEntries ?? options.sizes.halfOpen),
-    flow_buckets: u32(maps.get('flows')?.maxEntries ?? entriesFor('flows', options.sizes)),
+    max_connections: word(maps.get('connections')?.maxEntries ?? options.sizes.connections),
+    max_half_open: word(maps.get('half_open')?.maxEntries ?? options.sizes.halfOpen),
+    flow_buckets: word(maps.get('flows')?.maxEntries ?? entriesFor('flows', options.sizes)),
     flow_seed: u64(flowSeed),
-    possible_cpus: u32(possibleCpus()),
+    possible_cpus: word(possibleCpus()),
     local_redirect: Uint8Array.of(options.redirectsLocally ? 1 : 0),
     has_virtual_clock: Uint8Array.of(options.hasVirtualClock ? 1 : 0),
   };

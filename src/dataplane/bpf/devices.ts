@@ -6,24 +6,38 @@ import type { LinkRecord } from '../../native/network-records.ts';
 /** What the choice of a device depends on. */
 export type DeviceTraits = Pick<LinkRecord, 'name' | 'kind' | 'slaveKind' | 'type' | 'isLoopback'>;
 
-/** ARPHRD_ETHER: packets begin with an Ethernet header, as the programs expect. */
+/** ARPHRD_ETHER: packets begin with an Ethernet header. */
 const ethernet = 1;
+
+/**
+ * ARPHRD_RAWIP, TUNNEL, TUNNEL6 and NONE: packets begin with their IP header. Not GRE and SIT, where what came in begins with the
+ * outer one.
+ */
+const linkless: ReadonlySet<number> = new Set([519, 768, 769, 65_534]);
 
 /** IFLA_INFO_KIND; physical devices have none. */
 const clientKinds: ReadonlySet<string> = new Set(['', 'veth', 'netkit', 'bond', 'vlan', 'vxlan', 'geneve']);
+const linklessClientKinds: ReadonlySet<string> = new Set(['tun', 'wireguard', 'ipip', 'ip6tnl']);
 
-/** Whether the programs can read this device's packets at all. */
+/** Whether the device's packets have an Ethernet header. */
+export function hasLinkHeader({ type }: Pick<DeviceTraits, 'type'>): boolean {
+  return type === ethernet;
+}
+
+/** Whether there are programs that can read this device's packets. */
 export function isReadableDevice(device: DeviceTraits): boolean {
-  return device.type === ethernet && !device.isLoopback;
+  return (hasLinkHeader(device) || linkless.has(device.type)) && !device.isLoopback;
 }
 
 /**
- * Host ends of veth and netkit, physical NICs, bonds, VLANs and vxlan tunnels. Not a bond's own ports, since the bond sees
- * their packets; not a bridge, since its ports are met; not lo and dummies. A NIC below a VLAN is met too, for its untagged
- * packets: what it has translated of the VLAN's is nobody's virtual address any more one level up.
+ * Host ends of veth and netkit, physical NICs, bonds, VLANs, and tunnels of frames (vxlan, geneve) or packets (tun, WireGuard,
+ * IPIP). Not a bond's own ports, since the bond sees their packets; not a bridge, since its ports are met; not lo and dummies. A
+ * NIC below a VLAN is met too, for its untagged packets: what it has translated of the VLAN's is nobody's virtual address any more
+ * one level up.
  */
 export function isClientDevice(device: DeviceTraits): boolean {
-  return isReadableDevice(device) && clientKinds.has(device.kind) && device.slaveKind !== 'bond';
+  if (!isReadableDevice(device) || device.slaveKind === 'bond') return false;
+  return (hasLinkHeader(device) ? clientKinds : linklessClientKinds).has(device.kind);
 }
 
 /**
@@ -60,7 +74,11 @@ export function parseXdpDevices(text: string): XdpDeviceFilter {
 }
 
 function mayHaveXdp(device: XdpTraits): boolean {
-  return isReadableDevice(device) && (device.masterIndex === 0 || device.slaveKind === 'vrf');
+  return (
+    isReadableDevice(device) &&
+    hasLinkHeader(device) &&
+    (device.masterIndex === 0 || device.slaveKind === 'vrf')
+  );
 }
 
 /** @returns whether a name is chosen; `byRule` is what counts where the text only leaves out names */
@@ -91,7 +109,9 @@ export function deviceProblems(
     const device = devices.find((each) => each.name === name);
     if (!device) return [`there is no device ${name} yet`];
     if (isReadableDevice(device)) return [];
-    return [`${name} cannot be served: only devices with an Ethernet header can, and lo need not`];
+    return [
+      `${name} cannot be served: only devices whose packets begin with an Ethernet or an IP header can, and lo need not`,
+    ];
   });
 }
 

@@ -55,8 +55,8 @@ type Sources = readonly [source4: Address | undefined, source6: Address | undefi
 
 /**
  * The uplinks by index, at most so many. What leaves by a device without an address of its own has that of the first
- * one that has any; so has what leaves by a device without an Ethernet header, as the programs cannot read the replies
- * that would come in there.
+ * one that has any; so has what leaves by a device whose packets the programs cannot read (GRE, SIT), as replies would come in
+ * there.
  */
 export function sourcesOf(
   { links, addresses }: Network,

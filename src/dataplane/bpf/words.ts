@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Maps of one word by another, as those of devices.
+// Words of 32 bits: as keys and values, and maps of one by another, as those of devices.
 import type { BpfMap } from '../../native/bpf-map.ts';
 
 /** Makes the map hold exactly these entries; what stays is there all the time. Throws SystemError. */
@@ -8,6 +8,7 @@ export function setWords(map: BpfMap, wanted: ReadonlyMap<number, number>): void
   for (const [key, value] of wanted) map.update(word(key), word(value));
 }
 
-function word(value: number): Uint8Array {
+/** In this machine's order, as programs read it. */
+export function word(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }

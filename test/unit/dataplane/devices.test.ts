@@ -36,12 +36,16 @@ const node: readonly DeviceTraits[] = [
   device('dummy0', 'dummy'),
   device('wg0', 'wireguard', { type: none }),
   device('tunl0', 'ipip', { type: 768 }),
+  device('tun0', 'tun', { type: none }),
+  device('gre0', 'gre', { type: 778 }),
+  device('sit0', 'sit', { type: 776 }),
   device('ifb0', 'ifb'),
 ];
 
 const chosen = (filter: (device: DeviceTraits) => boolean) => node.filter(filter).map(({ name }) => name);
 
-test('clients enter by veth, netkit, physical, bond, vlan and vxlan devices', () => {
+test('clients enter by veth, netkit, physical, bond and vlan devices and tunnels', () => {
+  assert.equal(isClientDevice(device('tap0', 'tun')), false); // a virtual machine's
   assert.deepEqual(chosen(isClientDevice), [
     'eth0',
     'bond0',
@@ -50,28 +54,35 @@ test('clients enter by veth, netkit, physical, bond, vlan and vxlan devices', ()
     'veth2',
     'lxc1',
     'flannel.1',
+    'wg0',
+    'tunl0',
+    'tun0',
   ]);
 });
 
 test('--devices replaces the rule by names and globs, but never takes a device that cannot be read', () => {
   assert.deepEqual(chosen(parseDevices('dummy0, veth?')), ['veth1', 'veth2', 'dummy0']);
-  assert.deepEqual(chosen(parseDevices('*0')), ['eth0', 'bond0', 'cni0', 'dummy0', 'ifb0']);
+  assert.deepEqual(chosen(parseDevices('*0')), [
+    ...['eth0', 'bond0', 'cni0', 'dummy0', 'wg0', 'tunl0', 'tun0', 'ifb0'],
+  ]);
   assert.deepEqual(chosen(parseDevices('bond0.7')), ['bond0.7']);
-  assert.deepEqual(chosen(parseDevices('wg0,tunl0,lo')), []);
+  assert.deepEqual(chosen(parseDevices('gre0,sit0,lo')), []);
 });
 
 test('!name leaves a device out, of the rule where nothing else is named', () => {
-  assert.deepEqual(chosen(parseDevices('!veth*,!lxc1')), ['eth0', 'bond0', 'bond0.7', 'flannel.1']);
+  assert.deepEqual(chosen(parseDevices('!veth*,!lxc1,!*tun*')), [
+    ...['eth0', 'bond0', 'bond0.7', 'flannel.1', 'wg0'],
+  ]);
   assert.deepEqual(chosen(parseDevices('veth*,!veth2')), ['veth1']);
 });
 
 test('each plain name of --devices that brings no device is told of', () => {
-  const names = namedDevices('eth0, nosuch, wg0,lo,veth*,veth?,!dummy0');
-  assert.deepEqual(names, ['eth0', 'nosuch', 'wg0', 'lo']);
+  const names = namedDevices('eth0, nosuch, gre0,lo,veth*,veth?,!dummy0');
+  assert.deepEqual(names, ['eth0', 'nosuch', 'gre0', 'lo']);
   assert.deepEqual(deviceProblems(names, node), [
     'there is no device nosuch yet',
-    'wg0 cannot be served: only devices with an Ethernet header can, and lo need not',
-    'lo cannot be served: only devices with an Ethernet header can, and lo need not',
+    'gre0 cannot be served: only devices whose packets begin with an Ethernet or an IP header can, and lo need not',
+    'lo cannot be served: only devices whose packets begin with an Ethernet or an IP header can, and lo need not',
   ]);
 });
 

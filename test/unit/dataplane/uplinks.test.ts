@@ -143,12 +143,8 @@ suite('sources of uplinks', () => {
     ]);
   });
 
-  test('a device without an Ethernet header has the address of one where replies can be read', () => {
-    const mixed = [
-      link(9, 'wg0', 'wireguard', { type: none }),
-      link(10, 'tunl0', 'ipip', { type: 768 }),
-      ...two,
-    ];
+  test('a device whose packets cannot be read has the address of one where replies can be', () => {
+    const mixed = [link(9, 'gre0', 'gre', { type: 778 }), link(10, 'sit0', 'sit', { type: 776 }), ...two];
     const found = [address(9, '10.9.0.1/24'), address(3, '203.0.113.1/24')];
     assert.deepEqual(
       [...sourcesOf({ links: mixed, addresses: found }, isUplink, 100)].map(([index, [source4]]) => [
