@@ -4,6 +4,7 @@ import { type Address, addressBytes } from '../../model/address.ts';
 import type { VirtualServiceKey } from '../../model/virtual-service.ts';
 import type { BpfMap } from '../../native/bpf-map.ts';
 import { enums } from './layouts.ts';
+import { word } from './words.ts';
 
 const wordBits = 64;
 
@@ -51,12 +52,11 @@ export class AddressFilter {
   #write(bit: number, isSet: boolean): void {
     const index = Math.floor(bit / wordBits);
     const mask = 1n << BigInt(bit % wordBits);
-    const word = this.#words[index] ?? 0n;
-    const next = isSet ? word | mask : word & ~mask;
-    if (next === word) return;
-    this.#words[index] = next;
-    const key = new Uint8Array(Uint32Array.of(index).buffer);
-    this.#map.update(key, new Uint8Array(BigUint64Array.of(next).buffer));
+    const before = this.#words[index] ?? 0n;
+    const after = isSet ? before | mask : before & ~mask;
+    if (after === before) return;
+    this.#words[index] = after;
+    this.#map.update(word(index), new Uint8Array(BigUint64Array.of(after).buffer));
   }
 }
 

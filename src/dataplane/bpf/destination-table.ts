@@ -16,6 +16,7 @@ import { layouts } from './layouts.ts';
 import { Overloads } from './overloads.ts';
 import type { SchedulerCaches } from './scheduler-caches.ts';
 import { decode } from './struct.ts';
+import { word } from './words.ts';
 
 /** A destination's place in the maps. */
 export interface Slot {
@@ -120,7 +121,7 @@ export class DestinationTable {
     const slot = { index, service, serviceId, destination, added: ++this.#added, lastWeight };
     if (removed) this.#hasNewOrphans = true;
     else {
-      this.#loads.update(keyOf(index), new Uint8Array(this.#loads.valueSize));
+      this.#loads.update(word(index), new Uint8Array(this.#loads.valueSize));
       this.#overloads.clear(index);
       this.#pass(slot);
     }
@@ -201,13 +202,13 @@ export class DestinationTable {
   }
 
   #load(slot: Slot) {
-    const value = this.#loads.lookup(keyOf(slot.index)) ?? new Uint8Array(this.#loads.valueSize);
+    const value = this.#loads.lookup(word(slot.index)) ?? new Uint8Array(this.#loads.valueSize);
     return decode(layouts.destination_load, value);
   }
 
   /** Frees the place of a destination that no connection refers to. */
   #release(slot: Slot): void {
-    this.#destinations.update(keyOf(slot.index), new Uint8Array(layouts.destination.size));
+    this.#destinations.update(word(slot.index), new Uint8Array(layouts.destination.size));
     this.#destinationFilter.remove(slot.destination.address);
     this.#virtualFilter.removeService(slot.service);
     this.#free.push(slot.index);
@@ -220,7 +221,7 @@ export class DestinationTable {
   }
 
   #write(slot: Slot, isAvailable: boolean): void {
-    this.#destinations.update(keyOf(slot.index), encodeDestination({ ...slot, isAvailable }));
+    this.#destinations.update(word(slot.index), encodeDestination({ ...slot, isAvailable }));
   }
 }
 
@@ -236,8 +237,4 @@ export function* readDestinations(map: BpfMap): Generator<Slot & { readonly isAv
 
 function identity(slot: Pick<Slot, 'service' | 'destination'>): string {
   return `${virtualServiceId(slot.service)} ${destinationId(slot.destination)}`;
-}
-
-function keyOf(index: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(index).buffer);
 }

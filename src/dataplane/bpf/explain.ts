@@ -19,6 +19,7 @@ import { decodeDestination, decodeService, encodeServiceKey, reasonNames } from 
 import { layouts } from './layouts.ts';
 import { contextWith, controlBuffer, programPin } from './program-pins.ts';
 import { decode } from './struct.ts';
+import { word } from './words.ts';
 
 export interface Load {
   readonly activeConnections: number;
@@ -87,12 +88,12 @@ function termsOf(service: ServiceTerms): ServiceTerms {
 }
 
 function destinationAt(maps: BpfMaps, index: number): Destination | undefined {
-  const value = maps.get('destinations').lookup(new Uint8Array(Uint32Array.of(index).buffer));
+  const value = maps.get('destinations').lookup(word(index));
   return value && decodeDestination(value, 0)?.destination;
 }
 
 function loadAt(maps: BpfMaps, index: number): Load | undefined {
-  const value = maps.get('destination_loads').lookup(new Uint8Array(Uint32Array.of(index).buffer));
+  const value = maps.get('destination_loads').lookup(word(index));
   const load = value && decode(layouts.destination_load, value);
   return (
     load && { activeConnections: load.active, inactiveConnections: Math.max(load.total - load.active, 0) }

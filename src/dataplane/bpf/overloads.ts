@@ -6,6 +6,7 @@ import type { BpfMap } from '../../native/bpf-map.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { layouts } from './layouts.ts';
 import { decode } from './struct.ts';
+import { word } from './words.ts';
 
 type Thresholds = Pick<Destination, 'upperThreshold' | 'lowerThreshold'>;
 
@@ -55,19 +56,15 @@ export class Overloads {
   }
 
   #total(index: number): number {
-    const load = this.#loads.lookup(keyOf(index));
+    const load = this.#loads.lookup(word(index));
     return load ? decode(layouts.destination_load, load).total : 0;
   }
 
   #read(index: number): boolean {
-    return (this.#overloads.lookup(keyOf(index))?.readUInt32LE() ?? 0) !== 0;
+    return (this.#overloads.lookup(word(index))?.readUInt32LE() ?? 0) !== 0;
   }
 
   #write(index: number, isOverloaded: boolean): void {
-    this.#overloads.update(keyOf(index), new Uint8Array(Uint32Array.of(isOverloaded ? 1 : 0).buffer));
+    this.#overloads.update(word(index), word(isOverloaded ? 1 : 0));
   }
-}
-
-function keyOf(index: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(index).buffer);
 }

@@ -11,6 +11,7 @@ import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { layouts } from './layouts.ts';
 import { decode } from './struct.ts';
+import { word } from './words.ts';
 
 /** NODE_STATISTICS of bpf/lib/abi.h: the id under which all services are counted together. */
 export const nodeStatistics = 0xffff_ffff;
@@ -22,15 +23,15 @@ export class ServiceStatistics {
   /** Makes the node's entry if it is missing. */
   constructor(maps: BpfMaps) {
     this.#map = maps.get('service_statistics');
-    if (!this.#map.lookup(keyOf(nodeStatistics))) this.add(nodeStatistics);
+    if (!this.#map.lookup(word(nodeStatistics))) this.add(nodeStatistics);
   }
 
   add(id: number): void {
-    this.#map.update(keyOf(id), new Uint8Array(layouts.service_statistics.size));
+    this.#map.update(word(id), new Uint8Array(layouts.service_statistics.size));
   }
 
   delete(id: number): void {
-    this.#map.delete(keyOf(id));
+    this.#map.delete(word(id));
   }
 
   /** Keeps the entries of these services and no others: an earlier process may have ended in between. */
@@ -60,7 +61,7 @@ export function destinationStatistics(maps: BpfMaps): (index: number) => Counted
   const estimates = maps.get('destination_estimates');
   const cpus = possibleCpus();
   return (index) => {
-    const [copies, value] = [statistics.lookup(keyOf(index)), estimates.lookup(keyOf(index))];
+    const [copies, value] = [statistics.lookup(word(index)), estimates.lookup(word(index))];
     if (!copies || !value) return nothing;
     return show(readStatistics(copies, cpus), decode(layouts.destination_estimate, value).estimate);
   };
@@ -101,8 +102,4 @@ function roundRates(scaled: Rates): Rates {
     inBytes: round(scaled.inBytes, 5n),
     outBytes: round(scaled.outBytes, 5n),
   };
-}
-
-function keyOf(index: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(index).buffer);
 }

@@ -7,6 +7,7 @@ import type { AddressFilter } from './address-filter.ts';
 import { isReadableDevice, parsePatterns } from './devices.ts';
 import { layouts } from './layouts.ts';
 import { encode } from './struct.ts';
+import { word } from './words.ts';
 
 /** What is known of the node's network. */
 export interface Network {
@@ -91,8 +92,10 @@ export class Uplinks {
     for (const key of [...this.#map.keys()]) if (!entries.has(key.readUInt32LE())) this.#map.delete(key);
     for (const [index, [source4, source6]] of entries) {
       const bytes = (address: Address | undefined) => (address ? addressBytes(address) : new Uint8Array(16));
-      const key = new Uint8Array(Uint32Array.of(index).buffer);
-      this.#map.update(key, encode(layouts.uplink, { source4: bytes(source4), source6: bytes(source6) }));
+      this.#map.update(
+        word(index),
+        encode(layouts.uplink, { source4: bytes(source4), source6: bytes(source6) }),
+      );
     }
   }
 

@@ -12,6 +12,7 @@ import type { Slot } from './destination-table.ts';
 import type { PlaceAllocator } from './place-allocator.ts';
 import type { SchedulerCaches } from './scheduler-caches.ts';
 import { buildTable, hasCache, isPlainList, stateAfterBind, stateAfterChange } from './schedulers.ts';
+import { word } from './words.ts';
 
 /** What a scheduler is told: it was given to the service with this list, or the list has become this. */
 export interface SchedulerEvent {
@@ -145,6 +146,6 @@ export class ViewTables {
   }
 
   #read(start: number): bigint {
-    return this.#places.lookup(new Uint8Array(Uint32Array.of(start).buffer))?.readBigUInt64LE() ?? 0n;
+    return this.#places.lookup(word(start))?.readBigUInt64LE() ?? 0n;
   }
 }

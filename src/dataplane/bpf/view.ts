@@ -15,6 +15,7 @@ import { type PinnedProgram, runPinned } from './program-pins.ts';
 import { readTimeouts } from './settings.ts';
 import { destinationStatistics, nodeStatistics, readServiceStatistics } from './statistics.ts';
 import { decode } from './struct.ts';
+import { word } from './words.ts';
 
 /** Opens the maps pinned under a folder. Throws EnvironmentError where nothing is pinned, LayoutError. */
 export function openBpfView(pinDirectory: string): BpfView {
@@ -166,5 +167,5 @@ export class BpfView implements DataPlaneView {
 }
 
 function lookup(map: BpfMap, index: number): Uint8Array {
-  return map.lookup(new Uint8Array(Uint32Array.of(index).buffer)) ?? new Uint8Array(map.crossingSize);
+  return map.lookup(word(index)) ?? new Uint8Array(map.crossingSize);
 }

@@ -10,6 +10,7 @@ import type { BpfPrograms } from './bpf-programs.ts';
 import { enums, layouts } from './layouts.ts';
 import { attachLink, isLinkAttached, linkPins, removeLink } from './link-pins.ts';
 import { decode, encode } from './struct.ts';
+import { word } from './words.ts';
 
 /** What XDP has to be told of a device. */
 export type XdpDevice = Device & Pick<LinkRecord, 'address' | 'kind' | 'linkIndex' | 'masterIndex' | 'mtu'>;
@@ -162,5 +163,5 @@ function pinOf(index: number): string {
 }
 
 function keyOf(index: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(index % enums.xdp_places.XDP_DEVICES).buffer);
+  return word(index % enums.xdp_places.XDP_DEVICES);
 }
