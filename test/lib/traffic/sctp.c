@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * SCTP ends in user space (libusrsctp over raw sockets), for machines whose kernel has none:
- *     sctp server NAME PORT | client
+ *     sctp server NAME PORT | client [RTO_MS]
  * Both say "ready" first. The client does what its input says and answers each line with one:
  *     connect ADDRESS PORT   "connected", or why not
  *     who                    the server's name and the client as the server sees it
  *     echo BYTES             "same" when a message of so many bytes comes back as it was
  *     shutdown, abort        ends the association: gracefully, once all is acknowledged, or by an ABORT
  *     make-abort             lets the server abort, "aborted" once that is known
+ *     make-shutdown          lets the server end gracefully, "shut down" once that is known
  * The server echoes messages, but answers or does what those say that are one of the words above.
  */
 #include <arpa/inet.h>
@@ -34,6 +35,7 @@ enum {
 
 static const char who[] = "who";
 static const char make_abort[] = "make-abort";
+static const char make_shutdown[] = "make-shutdown";
 
 union end {
 	struct sockaddr any;
@@ -128,6 +130,8 @@ static void *serve_association(void *argument)
 			linger_not(association->socket);
 			break;
 		}
+		if (is_word(message, length, make_shutdown))
+			break;
 		if (is_word(message, length, who))
 			length = describe(message, association);
 		if (transmit(association->socket, message, length))
@@ -255,6 +259,11 @@ static struct socket *obey(struct socket *socket, const char *line, char *messag
 		puts(length < 0 && errno == ECONNRESET ? "aborted" : strerror(errno));
 		usrsctp_close(socket);
 		return NULL;
+	} else if (strncmp(line, make_shutdown, strlen(make_shutdown)) == 0) {
+		if (transmit(socket, make_shutdown, strlen(make_shutdown)))
+			fail("make-shutdown");
+		await_end(socket, message, "shut down");
+		return NULL;
 	} else if (strncmp(line, "shutdown", 8) == 0) {
 		if (usrsctp_shutdown(socket, SHUT_WR))
 			fail("shutdown");
@@ -283,19 +292,22 @@ static void follow_input(void)
 
 int main(int argc, char **argv)
 {
+	int is_client = (argc == 2 || argc == 3) && strcmp(argv[1], "client") == 0;
+	int rto = is_client && argc == 3 ? atoi(argv[2]) : RTO_MS;
+
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	usrsctp_init(0, NULL, NULL);
 	/* Each process sees the packets of all others on its machine: it must not abort what it does not know. */
 	usrsctp_sysctl_set_sctp_blackhole(BLACKHOLE_ALL);
-	usrsctp_sysctl_set_sctp_rto_initial_default(RTO_MS);
-	usrsctp_sysctl_set_sctp_init_rto_max_default(RTO_MS);
+	usrsctp_sysctl_set_sctp_rto_initial_default(rto);
+	usrsctp_sysctl_set_sctp_init_rto_max_default(rto);
 	usrsctp_sysctl_set_sctp_init_rtx_max_default(ATTEMPTS);
 	usrsctp_sysctl_set_sctp_heartbeat_interval_default(HEARTBEAT_MS);
 	if (argc == 4 && strcmp(argv[1], "server") == 0)
 		serve(argv[2], argv[3]);
-	else if (argc == 2 && strcmp(argv[1], "client") == 0)
+	else if (is_client)
 		follow_input();
 	else
-		errx(2, "usage: sctp server NAME PORT | client");
+		errx(2, "usage: sctp server NAME PORT | client [RTO_MS]");
 	return 0;
 }

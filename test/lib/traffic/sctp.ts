@@ -53,8 +53,10 @@ export class SctpEnd implements AsyncDisposable {
     return SctpEnd.#start(host, [program, 'server', host.name, String(port)]);
   }
 
-  static startClient(host: Host, program: string): Promise<SctpEnd> {
-    return SctpEnd.#start(host, [program, 'client']);
+  /** @param retryMs after which silence it sends its INIT once more; soon if not given */
+  static startClient(host: Host, program: string, retryMs?: number): Promise<SctpEnd> {
+    const more = retryMs === undefined ? [] : [String(retryMs)];
+    return SctpEnd.#start(host, [program, 'client', ...more]);
   }
 
   static async #start(host: Host, argv: readonly string[]): Promise<SctpEnd> {
