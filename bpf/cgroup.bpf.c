@@ -373,6 +373,8 @@ int socket_events(struct bpf_sock_ops *ctx)
 	}
 	change_socket_state(connection, state_of_socket(ctx->args[0], ctx->args[1]),
 			    connection->expires == NEVER && ctx->args[1] != BPF_TCP_CLOSE);
+	if (ctx->args[1] == BPF_TCP_ESTABLISHED && connection->flags & CONNECTION_PERSISTENT)
+		assure_template(kept->connection);
 	if (ctx->args[1] == BPF_TCP_CLOSE)
 		count_socket(ctx, connection->destination_index);
 	return 1;

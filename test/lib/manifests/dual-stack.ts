@@ -16,6 +16,8 @@ export interface DualService {
   readonly nodePort?: number;
   readonly externalIps?: readonly DualAddress[];
   readonly loadBalancerIps?: readonly DualAddress[];
+  /** How long a client is kept at its endpoint (sessionAffinity: ClientIP); not at all if not given. */
+  readonly affinitySeconds?: number;
 }
 
 /** One Service, and one slice a family. */
@@ -29,7 +31,12 @@ export function dualServiceManifests(service: DualService): readonly Fields[] {
     nodePort,
     externalIps = [],
     loadBalancerIps = [],
+    affinitySeconds,
   } = service;
+  const affinity = {
+    sessionAffinity: 'ClientIP',
+    sessionAffinityConfig: { clientIP: { timeoutSeconds: affinitySeconds } },
+  };
   const both = (addresses: readonly DualAddress[]) => addresses.flatMap(({ v4, v6 }) => [v4, v6]);
   const ports = protocols.map((protocol) => ({ name: protocol.toLowerCase(), protocol }));
   const slice = (family: 'v4' | 'v6') => ({
@@ -51,6 +58,7 @@ export function dualServiceManifests(service: DualService): readonly Fields[] {
         clusterIPs: [at.v4, at.v6],
         ipFamilies: ['IPv4', 'IPv6'],
         externalIPs: both(externalIps),
+        ...(affinitySeconds !== undefined && affinity),
         ports: ports.map((port) => ({ ...port, port: at.port, ...(nodePort !== undefined && { nodePort }) })),
       },
       status: { loadBalancer: { ingress: both(loadBalancerIps).map((ip) => ({ ip })) } },
