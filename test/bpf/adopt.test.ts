@@ -281,7 +281,7 @@ suite('a process that takes over pinned maps', { skip: missingForBpf() ?? false 
 function operationsFor(
   at: string,
   destinations: readonly string[],
-  scheduler: 'rr' | 'sh' = 'rr',
+  scheduler: 'rr' | 'sh' | 'mh' = 'rr',
 ): Operation[] {
   const service: VirtualServiceKey = { protocol: 'tcp', ...socketAddress(at) };
   return [
@@ -377,8 +377,29 @@ suite('a map that is full', { skip: missingForBpf() ?? false }, () => {
     assert.equal(to(plane, '10.96.0.2:80', 1000), 'pass');
   });
 
+  test('places: where nothing new fits, a destination is removed all the same', () => {
+    using plane = new TestPlane({ sizes: { ...tiny, services: 70, destinations: 140, places: 64 * 4096 } });
+    const services = Array.from({ length: 64 }, (_, i) =>
+      operationsFor(`10.96.0.${1 + i}:80`, [server, other], 'mh'),
+    );
+    assert.deepEqual(failed(plane, services.slice(0, 63).flat()), []);
+    assert.deepEqual(failed(plane, services[63] ?? []), [
+      [0, 'ENOSPC'],
+      [1, 'ESRCH'],
+      [2, 'ESRCH'],
+    ]);
+    const service: VirtualServiceKey = { protocol: 'tcp', ...socketAddress('10.96.0.1:80') };
+    const destination = socketAddress(`${server}:8080`);
+    assert.deepEqual(failed(plane, [{ do: 'delete-destination', service, destination }]), []);
+    const first = plane.plane.services().find((each) => each.address === service.address);
+    assert.deepEqual(
+      first?.destinations.map(({ address }) => address),
+      [other],
+    );
+  });
+
   test('places: an edit or a removal whose table does not fit changes nothing', () => {
-    using plane = new TestPlane({ sizes: { ...tiny, places: 328 } });
+    using plane = new TestPlane({ sizes: { ...tiny, places: 336 } });
     const [addService, ...destinations] = operationsFor('10.96.0.1:80', [server, other], 'sh');
     assert.ok(addService?.do === 'add-service');
     assert.deepEqual(failed(plane, [addService, ...destinations]), []);

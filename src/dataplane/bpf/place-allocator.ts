@@ -4,6 +4,9 @@
 /** Longer than any packet's way through a program: what was given up longer ago is read by no one. */
 const graceMs = 1000;
 
+/** So much of the map is kept for tables that replace others: where nothing new fits, what is removed still goes. */
+const reservedShare = 1 / 64;
+
 interface Gap {
   readonly start: number;
   readonly end: number;
@@ -22,10 +25,15 @@ export class PlaceAllocator {
   /** All other free places, in their order. */
   #gaps: Gap[];
   #retired: Retired[] = [];
+  /** Places that could be taken now. */
+  #unused: number;
+  readonly #reserve: number;
 
   /** @param now milliseconds of a clock that never goes back */
   constructor(capacity: number, now: () => number) {
     this.#gaps = [{ start: 0, end: capacity }];
+    this.#unused = capacity;
+    this.#reserve = Math.floor(capacity * reservedShare);
     this.#now = now;
   }
 
@@ -35,14 +43,14 @@ export class PlaceAllocator {
     return Math.ceil(words / step) * step;
   }
 
-  /** @returns the first place of a region of that many words, or undefined when there is no room */
-  take(words: number): number | undefined {
+  /**
+   * @param replaced the words of the region that is to be given up for this one; 0 for a new one
+   * @returns the first place of a region of that many words, or undefined when there is no room
+   */
+  take(words: number, replaced = 0): number | undefined {
     const size = PlaceAllocator.roundUp(words);
-    const found = this.#free.get(size)?.pop() ?? this.#carve(size);
-    if (found !== undefined) return found;
-    this.#settle();
-    this.#merge();
-    return this.#carve(size);
+    const left = words > replaced ? this.#reserve : 0;
+    return this.#find(size, left) ?? this.#findAgain(size, left);
   }
 
   /** Gives a region up; it is taken again only after every packet that may read it has passed. */
@@ -62,6 +70,21 @@ export class PlaceAllocator {
     }
     if (capacity > end) gaps.push({ start: end, end: capacity });
     this.#gaps = gaps;
+    this.#unused = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
+  }
+
+  /** @param left so many have to be left over */
+  #find(size: number, left: number): number | undefined {
+    if (this.#unused - size < left) return undefined;
+    const found = this.#free.get(size)?.pop() ?? this.#carve(size);
+    if (found !== undefined) this.#unused -= size;
+    return found;
+  }
+
+  #findAgain(size: number, left: number): number | undefined {
+    this.#settle();
+    this.#merge();
+    return this.#find(size, left);
   }
 
   /** From the first gap that is large enough. */
@@ -80,6 +103,7 @@ export class PlaceAllocator {
     const settled = this.#retired.filter((region) => region.atMs <= deadline);
     this.#retired = this.#retired.filter((region) => region.atMs > deadline);
     for (const { start, size } of settled) {
+      this.#unused += size;
       const list = this.#free.get(size);
       if (list) list.push(start);
       else this.#free.set(size, [start]);

@@ -77,7 +77,7 @@ export class ViewTables {
     const state = this.#state(definition, side, old, events);
     const size = table.length / 2;
     const cache = hasCache(definition.scheduler) ? state : undefined;
-    const start = this.#allocator.take(1 + size);
+    const start = this.#allocator.take(1 + size, old ? 1 + old.size : 0);
     if (start === undefined) {
       this.#dropCache(cache, [old]);
       throw new OperationError(

@@ -68,9 +68,9 @@ suite('the allocator of places', () => {
 
   test('a full map has room again a second after a region was given up', () => {
     let now = 0;
-    const allocator = new PlaceAllocator(128, () => now);
+    const allocator = new PlaceAllocator(192, () => now);
     assert.equal(allocator.take(100), 0);
-    assert.equal(allocator.take(1), undefined);
+    assert.equal(allocator.take(100), undefined);
     allocator.retire(0, 100);
     now = graceMs - 1;
     assert.equal(allocator.take(100), undefined);
@@ -86,6 +86,19 @@ suite('the allocator of places', () => {
     now = graceMs;
     assert.notEqual(allocator.take(257), undefined);
     assert.notEqual(allocator.take(8), undefined);
+  });
+
+  test('a sixty-fourth is kept for regions that replace others and are no longer', () => {
+    let now = 0;
+    const allocator = new PlaceAllocator(4096, () => now);
+    for (let taken = 0; taken < 63; taken++) assert.notEqual(allocator.take(64), undefined);
+    assert.equal(allocator.take(8), undefined);
+    assert.equal(allocator.take(64, 56), undefined);
+    assert.equal(allocator.take(64, 64), 63 * 64);
+    allocator.retire(0, 64);
+    now = graceMs;
+    assert.equal(allocator.take(8), undefined);
+    assert.equal(allocator.take(64, 64), 0);
   });
 
   test('a table of 256 places and its state finds room in what a process before gave up', () => {
