@@ -83,6 +83,8 @@ export class ServiceSync implements Disposable {
   #addresses: readonly Address[] = [];
   #hasObjects = false;
   #isNodeNew = true;
+  /** Something is different that has not been planned yet. */
+  #isQueued = false;
   /** What is desired was known completely at the last sync. */
   #wasComplete = false;
   #isRegular = false;
@@ -132,6 +134,7 @@ export class ServiceSync implements Disposable {
   /** Before there are objects it would only make the first sync wait for its minimum period. */
   #request(): void {
     if (!this.#hasObjects) return;
+    this.#isQueued = true;
     this.#options.observer?.queued();
     this.#runner.request();
   }
@@ -174,6 +177,7 @@ export class ServiceSync implements Disposable {
       this.#reconciler.check();
       return;
     }
+    this.#isQueued = false;
     const change = this.#plan();
     this.#options.observer?.planned(this.#planner, this.#node, {
       cidrs: this.#nodePortCidrs(),
@@ -208,7 +212,7 @@ export class ServiceSync implements Disposable {
     this.#services = services;
     // A Service that is refused is refused on every node: it must not make all of them unhealthy.
     const isComplete = failures.every(({ error }) => error instanceof OperationError);
-    this.#options.observer?.synced(isComplete);
+    if (!this.#isQueued) this.#options.observer?.synced(isComplete);
     const lines = failures.map(({ operation, error }) => `${describeOperation(operation)}: ${error.message}`);
     for (const problem of this.#failures.fresh(lines)) {
       this.#log('error', 'operation failed, it will be tried again', { problem });
@@ -220,7 +224,7 @@ export class ServiceSync implements Disposable {
         kept: withheld,
       });
     }
-    const took = failures.length === 0 ? this.latency.programmed() : [];
+    const took = failures.length === 0 && !this.#isQueued ? this.latency.programmed() : [];
     const isNews = !this.#isRegular || operations > 0;
     if (isNews) {
       this.#log('info', 'reconciled', {

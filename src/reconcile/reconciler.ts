@@ -19,6 +19,7 @@ export interface Reconciliation {
   readonly withheld: number;
   /** Destinations with weight 0 that go when their connections have ended. */
   readonly draining: number;
+  /** All that is not as desired, and is tried again. */
   readonly failures: readonly OperationFailure[];
   readonly durationMs: number;
 }
@@ -47,7 +48,7 @@ export class Reconciler implements Disposable {
   readonly #timing: Timing;
   readonly #report: (reconciliation: Reconciliation) => void;
   #desired: Map<string, VirtualService> | undefined;
-  #hasFailed = false;
+  #failures: readonly OperationFailure[] = [];
   #isComplete = true;
   /** While not all that is desired is known: what was desired at any time, and so was not only unknown when it ceased to be. */
   readonly #everDesired = new Set<string>();
@@ -96,7 +97,7 @@ export class Reconciler implements Disposable {
     for (const service of changed) desired.set(virtualServiceId(service), service);
     for (const service of gone) desired.delete(virtualServiceId(service));
     this.#retryMs = firstRetryMs;
-    if (this.#hasFailed) {
+    if (this.#failures.length > 0) {
       this.#reconcile();
       return;
     }
@@ -136,9 +137,8 @@ export class Reconciler implements Disposable {
     const { services, draining } = this.#withDraining(desired, actual);
     const all = diff(services, actual);
     const operations = this.#isComplete ? all : all.filter((operation) => !this.#mayBeUnknown(operation));
-    const failures = this.#dataPlane.apply(operations);
-    this.#hasFailed = failures.length > 0;
-    if (this.#hasFailed) {
+    this.#failures = this.#dataPlane.apply(operations);
+    if (this.#failures.length > 0) {
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
       this.#retryMs = Math.min(2 * this.#retryMs, lastRetryMs);
     }
@@ -148,7 +148,7 @@ export class Reconciler implements Disposable {
       operations: operations.length,
       withheld: all.length - operations.length,
       draining: this.#draining.length,
-      failures,
+      failures: this.#failures,
       durationMs: this.#timing.now() - start,
     });
   }
@@ -196,7 +196,7 @@ export class Reconciler implements Disposable {
       operations: operations.length,
       withheld: 0,
       draining: this.#draining.length,
-      failures,
+      failures: [...this.#failures, ...failures],
       durationMs: this.#timing.now() - start,
     });
   }

@@ -5,14 +5,14 @@ import { test } from 'node:test';
 import { formatSave } from '../../../src/cli/format-save.ts';
 import { MemoryDataPlane } from '../../../src/dataplane/memory/memory-data-plane.ts';
 import type { Protocol, VirtualService } from '../../../src/model/virtual-service.ts';
-import { Reconciler } from '../../../src/reconcile/reconciler.ts';
+import { Reconciler, type Reconciliation } from '../../../src/reconcile/reconciler.ts';
 import { podOne, podTwo, serviceWeb } from '../../lib/cast.ts';
 
-function web(addresses: readonly string[], protocol: Protocol = 'tcp'): VirtualService {
+function web(addresses: readonly string[], protocol: Protocol = 'tcp', port = 80): VirtualService {
   return {
     protocol,
     address: serviceWeb.v4,
-    port: 80,
+    port,
     scheduler: 'rr',
     schedulerFlags: [],
     noDestination: 'reject',
@@ -33,11 +33,17 @@ function setUp(dataPlane = new MemoryDataPlane(), drains = true) {
     },
   };
   const reports: number[] = [];
-  const reconciler = new Reconciler(dataPlane, timing, ({ draining }) => reports.push(draining), { drains });
+  const failures: number[] = [];
+  const report = (reconciliation: Reconciliation) => {
+    reports.push(reconciliation.draining);
+    failures.push(reconciliation.failures.length);
+  };
+  const reconciler = new Reconciler(dataPlane, timing, report, { drains });
   return {
     dataPlane,
     reconciler,
     reports,
+    failures,
     timers,
     /** "10.244.1.2:8080 0" */
     weights: () =>
@@ -68,6 +74,17 @@ test('a TCP destination that is not wanted any more keeps its connections with w
   assert.deepEqual(weights(), ['10.244.1.3:8080 3']);
   assert.equal(timers.size, 0);
   assert.deepEqual(reports, [0, 1, 1, 0]);
+});
+
+test('the end of what drained does not hide what has failed and waits to be tried again', () => {
+  const { reconciler, look, endConnections, failures, timers } = setUp(new MemoryDataPlane(1));
+  reconciler.want([web([podOne.v4, podTwo.v4])]);
+  reconciler.want([web([podTwo.v4]), web([], 'tcp', 81)]);
+  assert.deepEqual(failures, [0, 1]);
+  endConnections();
+  timers.delete([...timers][0] ?? (() => {})); // the next try is later than the look
+  look();
+  assert.deepEqual(failures, [0, 1, 1]);
 });
 
 test('a destination that drains and is wanted again has its weight back, in its place', () => {
