@@ -234,19 +234,20 @@ function filterOf(ifindex: number, direction: Direction): TcFilter {
 }
 
 function explainCgroupError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException).code;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === undefined) return error;
   const reasons: Readonly<Record<string, string>> = {
     ENOENT: 'there is no such folder; --cgroup names the root of the control groups (version 2)',
     ENOTDIR: 'it is no folder; --cgroup names the root of the control groups (version 2)',
+    EACCES: 'this process may not enter it',
     EBADF: 'it is no control group of version 2; --cgroup names their root',
     EPERM:
       'another program is attached there, or above, that allows no other beside it; ' +
       '`bpftool cgroup tree` shows it, whoever attached it has to use BPF_F_ALLOW_MULTI',
     EINVAL: 'this kernel lacks a hook for sockets; Linux 5.8 or later has all',
   };
-  const reason = code === undefined ? undefined : reasons[code];
-  if (reason === undefined) return error;
-  return new EnvironmentError(`The programs of sockets cannot be attached to ${path}: ${reason}`, {
-    cause: error,
-  });
+  return new EnvironmentError(
+    `The programs of sockets cannot be attached to ${path}: ${reasons[code] ?? message}`,
+    { cause: error },
+  );
 }
