@@ -23,8 +23,8 @@ export async function compileTraffic(folder: string): Promise<string> {
   return program;
 }
 
-/** What a client can do: TCP connections with one exchange each, exchanges on one, datagrams of one UDP flow, UDP flows of one datagram each, a TCP stream. */
-export type Deed = 'connections' | 'exchanges' | 'datagrams' | 'flows' | 'mebibytes';
+/** What a client can do: TCP connections with one exchange each, exchanges on one, datagrams of one UDP flow, each answered or in batches, UDP flows of one datagram each, a TCP stream. */
+export type Deed = 'connections' | 'exchanges' | 'datagrams' | 'packets' | 'flows' | 'mebibytes';
 
 export type Way = 'plain routing' | 'nftables' | 'BPVS' | 'BPVS with --local-redirect';
 

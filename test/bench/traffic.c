@@ -3,9 +3,11 @@
  * The ends of the measured path, as cheap as they can be: servers that echo,
  * and a client that does what it is told. traffic tcp-server PORT | udp-server
  * PORT | client ADDRESS PORT The client reads "connections N", "exchanges N",
- * "datagrams N", "flows N" (datagrams, each from a port of its own) or
- * "mebibytes N" (in one stream) from stdin and answers each with a line.
+ * "datagrams N", "flows N" (datagrams, each from a port of its own), "packets N"
+ * (datagrams in batches, of which the last is answered) or "mebibytes N" (in one
+ * stream) from stdin and answers each with a line.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/in.h>
@@ -23,14 +25,15 @@ enum {
 	RECEIVE_TIMEOUT_SECONDS = 5,
 	MEBIBYTE = 1 << 20,
 	CHUNK_SIZE = 1 << 16,
+	BATCH = 64,
 };
 
 /*
  * The first byte of a message: whether the server closes behind its answer, so
  * that TIME_WAIT is on its side; or that a stream of as many mebibytes follows
- * as the next four bytes say, before the answer.
+ * as the next four bytes say, before the answer; or that there is none.
  */
-enum { MORE = 'm', LAST = 'l', STREAM = 's' };
+enum { MORE = 'm', LAST = 'l', STREAM = 's', UNANSWERED = 'u' };
 
 static struct sockaddr_in address_of(const char *address, const char *port)
 {
@@ -116,18 +119,43 @@ static void serve_tcp(const char *port)
 	}
 }
 
+/* Datagrams that are sent or received by one call. */
+struct batch {
+	struct mmsghdr headers[BATCH];
+	struct iovec vectors[BATCH];
+	struct sockaddr_in peers[BATCH];
+	char messages[BATCH][MESSAGE_SIZE];
+};
+
+static void fill_batch(struct batch *batch)
+{
+	for (int i = 0; i < BATCH; i++) {
+		batch->vectors[i] = (struct iovec){ batch->messages[i], MESSAGE_SIZE };
+		batch->headers[i].msg_hdr = (struct msghdr){
+			.msg_name = &batch->peers[i],
+			.msg_namelen = sizeof(batch->peers[i]),
+			.msg_iov = &batch->vectors[i],
+			.msg_iovlen = 1,
+		};
+	}
+}
+
 static void serve_udp(const char *port)
 {
+	static struct batch batch;
 	int fd = open_server(SOCK_DGRAM, port);
-	char message[MESSAGE_SIZE];
 
+	fill_batch(&batch);
 	for (;;) {
-		struct sockaddr_in peer;
-		socklen_t length = sizeof(peer);
-		ssize_t size = recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&peer, &length);
+		int count = recvmmsg(fd, batch.headers, BATCH, MSG_WAITFORONE, NULL);
 
-		if (size > 0)
-			sendto(fd, message, size, 0, (struct sockaddr *)&peer, length);
+		for (int i = 0; i < count; i++) {
+			const char *message = batch.messages[i];
+
+			if (message[0] != UNANSWERED)
+				sendto(fd, message, batch.headers[i].msg_len, 0, (struct sockaddr *)&batch.peers[i],
+				       sizeof(batch.peers[i]));
+		}
 	}
 }
 
@@ -178,6 +206,28 @@ static void make_exchanges(int type, const struct sockaddr_in *server, long coun
 	close(fd);
 }
 
+/* As many at once as fit into the queues on the way. */
+static void send_packets(const struct sockaddr_in *server, long count)
+{
+	static struct batch batch;
+	int fd = open_client(SOCK_DGRAM, server);
+	char message[MESSAGE_SIZE];
+
+	fill_batch(&batch);
+	for (int i = 0; i < BATCH; i++) {
+		batch.messages[i][0] = i + 1 < BATCH ? UNANSWERED : LAST;
+		batch.headers[i].msg_hdr.msg_name = NULL;
+		batch.headers[i].msg_hdr.msg_namelen = 0;
+	}
+	for (; count > 0; count -= BATCH) {
+		if (sendmmsg(fd, batch.headers, BATCH, 0) != BATCH)
+			err(1, "sendmmsg");
+		if (recv(fd, message, sizeof(message), 0) != sizeof(message))
+			err(1, "recv");
+	}
+	close(fd);
+}
+
 static void make_flows(const struct sockaddr_in *server, long count)
 {
 	while (count--) {
@@ -225,6 +275,8 @@ static void obey(const char *address, const char *port)
 			make_exchanges(SOCK_DGRAM, &server, count);
 		else if (!strcmp(verb, "flows"))
 			make_flows(&server, count);
+		else if (!strcmp(verb, "packets"))
+			send_packets(&server, count);
 		else if (!strcmp(verb, "mebibytes"))
 			send_mebibytes(&server, count);
 		else
