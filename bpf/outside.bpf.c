@@ -43,6 +43,17 @@ static __noinline int send_out(struct __sk_buff *skb, const struct cursor *curso
 	return send_to(skb, hop);
 }
 
+/*
+ * A process of this node may connect to a destination from the port that an ended connection had there: the kernel,
+ * which chose the port, knows nothing of that one. The answer to its SYN is none to a connection that has ended.
+ */
+static __always_inline int is_for_process(const struct connection *connection, const struct packet *packet,
+					  const struct flow *flow)
+{
+	return flow->direction == DIRECTION_REPLY && packet->has_syn &&
+	       (connection->state == STATE_TIME_WAIT || connection->state == STATE_CLOSE);
+}
+
 static __always_inline int handle(struct __sk_buff *skb, enum family family)
 {
 	struct packet packet = {};
@@ -57,8 +68,12 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family)
 	connection = known_connection(&packet, &flow, &reason);
 	if (!connection)
 		return reason == REASON_TRANSLATED ? hand_over_to(HANDLER_OUTSIDE_FIRST) : verdict_of(reason);
-	if (connection->flags & CONNECTION_OUTSIDE)
-		return send_out(skb, &cursor, &packet, &flow);
+	if (connection->flags & CONNECTION_OUTSIDE) {
+		if (!is_for_process(connection, &packet, &flow))
+			return send_out(skb, &cursor, &packet, &flow);
+		remove_connection(flow.connection, flow.generation);
+		return TC_ACT_UNSPEC;
+	}
 	if (local_redirect)
 		return forward_straight(skb, &cursor, &packet, connection, &flow, family);
 	return forward(skb, &cursor, &packet, connection, &flow, family);

@@ -72,6 +72,20 @@ inNetworkNamespace(import.meta.filename, () => {
         assertPacket(outcome.packet, { ...request, ...sent, hopLimit });
       });
 
+      test(`${title}: a reply's SYN after the connection has ended → a process of this node gets it, and the entry is free`, {
+        skip: protocol !== 'tcp',
+      }, () => {
+        const plane = opened();
+        const [answers, asks] = [buildPacket(reply), (flags: string) => buildPacket({ ...request, flags })];
+        assert.equal(plane.ingress(answers).verdict, 'redirect');
+        for (const flags of ['A', 'FA']) plane.ingress(asks(flags));
+        plane.ingress(buildPacket({ ...reply, flags: 'FA' }));
+        const outcome = plane.ingress(answers);
+        assert.equal(outcome.verdict, 'pass');
+        assert.deepEqual([...outcome.packet], [...answers]);
+        assert.deepEqual([...plane.plane.connections()], []);
+      });
+
       for (const { name, packet, change } of ways) {
         for (const flags of [0, checksumComplete]) {
           const how = flags ? 'summed up by the device ' : '';
