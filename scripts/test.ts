@@ -14,8 +14,11 @@ const usage = `usage: npm test [-- [--repeat N] LEVEL... | FILE...]
 LEVEL is a folder of test/ (unit, bpf, netns, cluster), "checks" (types, lint, generated files) or "oracle"; all of them if none is given.
 `;
 
+/** What takes minutes runs whole with it, else shortened (`isWhole` of test/lib/cluster/cluster-lab.ts). */
+const isWhole = process.env.BPVS_E2E !== undefined;
+
 /** Of one test; a file that says nothing for longer, as it does where something keeps its process alive, is killed. */
-const testTimeoutMs = 120_000;
+const testTimeoutMs = isWhole ? 300_000 : 120_000;
 const silenceMs = testTimeoutMs + 30_000;
 const cleanupMs = 10_000;
 /** Whose files run side by side: each has its own maps and programs, if any. Labs share the kernel's network. */

@@ -18,10 +18,16 @@ export interface ClusterOptions {
   readonly at?: { readonly host: Host; readonly address: string };
   /** Whether the controllers run that make EndpointSlices; they do if not given. */
   readonly hasControllers?: boolean;
+  /**
+   * Whether a second API server runs, as in a control plane that is highly available: kubectl and the controllers talk to it, the
+   * agents to the first one, which may go.
+   */
+  readonly hasSpareServer?: boolean;
 }
 
 interface Ports {
   readonly api: number;
+  readonly spare: number;
   readonly etcd: number;
   readonly peer: number;
 }
@@ -33,6 +39,10 @@ const users = {
   stranger: { user: 'stranger' },
 } as const;
 export type ClusterUser = keyof typeof users;
+
+/** The first one, whom agents talk to. */
+const firstServer = 'kube-apiserver';
+const spareServer = 'spare-kube-apiserver';
 
 /** What the proxy's user may also send in place of a certificate. */
 export const proxyToken = 'proxy-token';
@@ -50,13 +60,15 @@ export class Cluster implements AsyncDisposable {
   readonly #run: (argv: readonly string[]) => readonly string[];
   readonly #removal: Removal;
   readonly #components = new Map<string, Component>();
+  readonly #hasSpare: boolean;
 
-  private constructor(folder: string, ports: Ports, { at }: ClusterOptions) {
+  private constructor(folder: string, ports: Ports, { at, hasSpareServer = false }: ClusterOptions) {
     this.folder = folder;
     this.#ports = ports;
     this.#address = at?.address ?? '127.0.0.1';
+    this.#hasSpare = hasSpareServer;
     this.#run = at ? (argv) => at.host.command(argv) : (argv) => argv;
-    this.url = `https://${this.#address}:${ports.api}`;
+    this.url = this.#urlAt(ports.api);
     this.#removal = { module: import.meta.url, call: 'removeFolder', argument: folder };
     own(this.#removal);
   }
@@ -65,12 +77,13 @@ export class Cluster implements AsyncDisposable {
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const folder = mkdtempSync(join(tmpdir(), 'bpvs-cluster-'));
     // A machine of a lab has all ports for itself.
-    const ports = options.at ? { api: 6443, etcd: 2379, peer: 2380 } : await freePorts();
+    const ports = options.at ? { api: 6443, spare: 6444, etcd: 2379, peer: 2380 } : await freePorts();
     const cluster = new Cluster(folder, ports, options);
     try {
       await cluster.#prepare();
       cluster.startEtcd();
       await cluster.startApiServer();
+      if (options.hasSpareServer) await cluster.#startServer(spareServer, cluster.#ports.spare);
       if (options.hasControllers ?? true) cluster.startControllers();
       return cluster;
     } catch (error) {
@@ -115,6 +128,11 @@ export class Cluster implements AsyncDisposable {
     await this.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], JSON.stringify(list));
   }
 
+  async patchStatus(kind: string, name: string, status: unknown): Promise<void> {
+    const patch = JSON.stringify({ status });
+    await this.kubectl(['patch', kind, name, '--subresource=status', '--type=merge', '-p', patch]);
+  }
+
   /** One object, or a list of them, as `kubectl get -o json` prints it. */
   async get(...argv: readonly string[]): Promise<Record<string, unknown> & { items?: unknown[] }> {
     return JSON.parse(await this.kubectl(['get', '-o', 'json', ...argv]));
@@ -123,7 +141,7 @@ export class Cluster implements AsyncDisposable {
   startEtcd(): void {
     const { etcd, peer } = this.#ports;
     const [client, peers] = [`http://127.0.0.1:${etcd}`, `http://127.0.0.1:${peer}`];
-    this.#start('etcd', [
+    this.#start('etcd', 'etcd', [
       ['--data-dir', `${this.folder}/etcd`],
       ['--unsafe-no-fsync'],
       ['--quota-backend-bytes', '4000000000'],
@@ -136,12 +154,16 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Resolves when it is ready. */
-  async startApiServer(): Promise<void> {
+  startApiServer(): Promise<void> {
+    return this.#startServer(firstServer, this.#ports.api);
+  }
+
+  async #startServer(name: string, port: number): Promise<void> {
     const file = (name: string) => `${this.folder}/${name}`;
-    this.#start('kube-apiserver', [
+    this.#start(name, 'kube-apiserver', [
       ['--etcd-servers', `http://127.0.0.1:${this.#ports.etcd}`],
       ['--bind-address', this.#address],
-      ['--secure-port', String(this.#ports.api)],
+      ['--secure-port', String(port)],
       ['--advertise-address', this.#address.startsWith('127.') ? '192.0.2.1' : this.#address],
       ['--tls-cert-file', file('server.crt')],
       ['--tls-private-key-file', file('server.key')],
@@ -155,8 +177,9 @@ export class Cluster implements AsyncDisposable {
       ['--disable-admission-plugins', 'ServiceAccount'],
     ]);
     const deadline = performance.now() + readyMs;
-    while ((await this.tryKubectl('admin', ['get', '--raw', '/readyz'])).code !== 0) {
-      const { lastWords, hasEnded } = this.component('kube-apiserver');
+    const ask = ['--server', this.#urlAt(port), 'get', '--raw', '/readyz'];
+    while ((await this.tryKubectl('admin', ask)).code !== 0) {
+      const { lastWords, hasEnded } = this.#component(name);
       if (hasEnded || performance.now() > deadline)
         throw new Error(`Expected an API server but ${lastWords}`);
       await setTimeout(500);
@@ -164,7 +187,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   startControllers(): void {
-    this.#start('kube-controller-manager', [
+    const name = 'kube-controller-manager';
+    this.#start(name, name, [
       ['--kubeconfig', this.kubeconfig('admin')],
       ['--controllers', 'endpointslice-controller,endpointslice-mirroring-controller'],
       ['--leader-elect=false'],
@@ -174,6 +198,10 @@ export class Cluster implements AsyncDisposable {
   }
 
   component(name: ControlPlaneProgram): Component {
+    return this.#component(name);
+  }
+
+  #component(name: string): Component {
     const component = this.#components.get(name);
     if (!component) throw new Error(`Expected ${name} to have been started`);
     return component;
@@ -202,14 +230,20 @@ export class Cluster implements AsyncDisposable {
     });
     for (const [name, identity] of Object.entries(users)) {
       await makeCertificate(folder, { name, ...identity });
-      this.writeKubeconfig(name, { 'client-certificate': `${name}.crt`, 'client-key': `${name}.key` });
+      const user = { 'client-certificate': `${name}.crt`, 'client-key': `${name}.key` };
+      const isSpared = this.#hasSpare && name === 'admin';
+      this.writeKubeconfig(name, user, isSpared ? this.#urlAt(this.#ports.spare) : this.url);
     }
     writeFileSync(`${folder}/tokens.csv`, `${proxyToken},${users.proxy.user},1\n`);
   }
 
-  #start(program: ControlPlaneProgram, flags: readonly (readonly string[])[]): void {
+  #start(name: string, program: ControlPlaneProgram, flags: readonly (readonly string[])[]): void {
     const argv = [programPath(program), ...flags.flat()];
-    this.#components.set(program, new Component(program, `${this.folder}/${program}.log`, argv, this.#run));
+    this.#components.set(name, new Component(name, `${this.folder}/${name}.log`, argv, this.#run));
+  }
+
+  #urlAt(port: number): string {
+    return `https://${this.#address}:${port}`;
   }
 
   #kubectl(user: ClusterUser, argv: readonly string[]): readonly string[] {
@@ -239,7 +273,7 @@ export async function removeFolder(folder: string): Promise<void> {
 /** Nobody else may take them before they are used, which is soon. */
 async function freePorts(): Promise<Ports> {
   const servers = await Promise.all(
-    ['api', 'etcd', 'peer'].map(async (name) => {
+    ['api', 'spare', 'etcd', 'peer'].map(async (name) => {
       const server = createServer();
       const { promise, resolve } = Promise.withResolvers<void>();
       server.listen(0, '127.0.0.1', resolve);

@@ -19,7 +19,7 @@ export async function createNode(
 ): Promise<void> {
   const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': zone };
   await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } });
-  await patchStatus(cluster, 'node', name, {
+  await cluster.patchStatus('node', name, {
     addresses: [addresses.v4, addresses.v6].map((address) => ({ type: 'InternalIP', address })),
   });
 }
@@ -36,7 +36,7 @@ export async function createPods(cluster: Cluster, ...pods: readonly PodDescript
   );
   await Promise.all(
     pods.map(({ name, addresses: { v4, v6 } }) =>
-      patchStatus(cluster, 'pod', name, {
+      cluster.patchStatus('pod', name, {
         phase: 'Running',
         podIP: v4,
         podIPs: [{ ip: v4 }, { ip: v6 }],
@@ -47,23 +47,18 @@ export async function createPods(cluster: Cluster, ...pods: readonly PodDescript
 }
 
 export async function setReady(cluster: Cluster, pod: string, isReady: boolean): Promise<void> {
-  await patchStatus(cluster, 'pod', pod, { conditions: [condition('Ready', isReady)] });
+  await cluster.patchStatus('pod', pod, { conditions: [condition('Ready', isReady)] });
 }
 
-/** Its deletion begins: it terminates, and stays until it is removed. */
-export async function terminatePod(cluster: Cluster, pod: string): Promise<void> {
-  await cluster.kubectl(['delete', 'pod', pod, '--wait=false', '--grace-period=300']);
+/** Their deletion begins: they terminate, and stay until they are removed. */
+export async function terminatePods(cluster: Cluster, ...pods: readonly string[]): Promise<void> {
+  await cluster.kubectl(['delete', 'pod', ...pods, '--wait=false', '--grace-period=300']);
 }
 
-export async function removePodObject(cluster: Cluster, pod: string): Promise<void> {
-  await cluster.kubectl(['delete', 'pod', pod, '--force', '--grace-period=0']);
+export async function removePodObjects(cluster: Cluster, ...pods: readonly string[]): Promise<void> {
+  await cluster.kubectl(['delete', 'pod', ...pods, '--force', '--grace-period=0']);
 }
 
 function condition(type: string, isTrue: boolean) {
   return { type, status: isTrue ? 'True' : 'False', lastTransitionTime: new Date().toISOString() };
-}
-
-async function patchStatus(cluster: Cluster, kind: string, name: string, status: unknown): Promise<void> {
-  const patch = JSON.stringify({ status });
-  await cluster.kubectl(['patch', kind, name, '--subresource=status', '--type=merge', '-p', patch]);
 }
