@@ -3,7 +3,7 @@
  * SCTP ends in user space (libusrsctp over raw sockets), for machines whose kernel has none:
  *     sctp server NAME PORT | client [RTO_MS]
  * Both say "ready" first. The client does what its input says and answers each line with one:
- *     connect ADDRESS PORT   "connected", or why not
+ *     connect ADDRESS PORT   "connected", or why not; a third word is the port to come from
  *     who                    the server's name and the client as the server sees it
  *     echo BYTES             "same" when a message of so many bytes comes back as it was
  *     shutdown, abort        ends the association: gracefully, once all is acknowledged, or by an ABORT
@@ -28,6 +28,8 @@ enum {
 	BUFFER_SIZE = 1 << 20,
 	LINE_SIZE = 256,
 	RTO_MS = 200,
+	RTO_MAX_MS = 1000,
+	SILENT_ATTEMPTS = 6,
 	HEARTBEAT_MS = 500,
 	ATTEMPTS = 3,
 	BLACKHOLE_ALL = 2,
@@ -182,7 +184,15 @@ static void serve(const char *name, const char *port)
 	}
 }
 
-static struct socket *connect_to(const char *address, int port)
+static int bind_to(struct socket *socket, int family, int port)
+{
+	union end own = { .any.sa_family = family };
+
+	own.v4.sin_port = htons(port);
+	return usrsctp_bind(socket, &own.any, family == AF_INET6 ? sizeof(own.v6) : sizeof(own.v4));
+}
+
+static struct socket *connect_to(const char *address, int port, int own_port)
 {
 	int is_ipv6 = strchr(address, ':') != NULL;
 	union end peer = { .any.sa_family = is_ipv6 ? AF_INET6 : AF_INET };
@@ -192,7 +202,8 @@ static struct socket *connect_to(const char *address, int port)
 	if (inet_pton(peer.any.sa_family, address, is_ipv6 ? (void *)&peer.v6.sin6_addr : (void *)&peer.v4.sin_addr) !=
 	    1)
 		errx(2, "not an address: %s", address);
-	if (usrsctp_connect(socket, &peer.any, is_ipv6 ? sizeof(peer.v6) : sizeof(peer.v4))) {
+	if ((own_port && bind_to(socket, peer.any.sa_family, own_port)) ||
+	    usrsctp_connect(socket, &peer.any, is_ipv6 ? sizeof(peer.v6) : sizeof(peer.v4))) {
 		puts(strerror(errno));
 		usrsctp_close(socket);
 		return NULL;
@@ -241,10 +252,15 @@ static void await_end(struct socket *socket, char *message, const char *expected
 static struct socket *obey(struct socket *socket, const char *line, char *message)
 {
 	char address[LINE_SIZE];
-	int number;
+	int number, own_port = 0;
 
-	if (sscanf(line, "connect %s %d", address, &number) == 2)
-		return connect_to(address, number);
+	if (sscanf(line, "connect %s %d %d", address, &number, &own_port) >= 2) {
+		if (socket) {
+			linger_not(socket);
+			usrsctp_close(socket);
+		}
+		return connect_to(address, number, own_port);
+	}
 	if (!socket) {
 		puts("not connected");
 		return NULL;
@@ -302,6 +318,8 @@ int main(int argc, char **argv)
 	usrsctp_sysctl_set_sctp_rto_initial_default(rto);
 	usrsctp_sysctl_set_sctp_init_rto_max_default(rto);
 	usrsctp_sysctl_set_sctp_init_rtx_max_default(ATTEMPTS);
+	usrsctp_sysctl_set_sctp_rto_max_default(RTO_MAX_MS);
+	usrsctp_sysctl_set_sctp_assoc_rtx_max_default(SILENT_ATTEMPTS);
 	usrsctp_sysctl_set_sctp_heartbeat_interval_default(HEARTBEAT_MS);
 	if (argc == 4 && strcmp(argv[1], "server") == 0)
 		serve(argv[2], argv[3]);
