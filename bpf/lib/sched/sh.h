@@ -4,44 +4,22 @@
 #ifndef BPVS_SCHED_SH_H
 #define BPVS_SCHED_SH_H
 
-#include "common.h"
-
-struct sh_walk {
-	const struct service *service;
-	__u32 hash;
-	__u32 place;
-	__u32 destination;
-};
+#include "walk.h"
 
 /* sh-fallback: from the place of twice the hash upwards. */
-static long sh_step(__u64 step, struct sh_walk *walk)
+static long sh_step(__u64 step, struct walk *walk)
 {
 	__u32 offset = (step + walk->hash) % HASH_PLACES;
 
-	walk->place = (walk->hash + offset) % HASH_PLACES;
-	walk->destination = destination_in(walk->service, walk->place);
-	if (is_usable(walk->destination))
-		return 1;
-	walk->destination = NO_CHOICE;
-	return 0;
+	return try_place(walk, (walk->hash + offset) % HASH_PLACES);
 }
 
 static __always_inline __u32 schedule_sh(const struct service *service, const struct packet *packet,
 					 struct choice *choice)
 {
-	struct sh_walk walk = { .service = service, .hash = hash_address(client_number(service, packet), HASH_BITS) };
+	struct walk walk = { .service = service, .hash = hash_address(client_number(service, packet), HASH_BITS) };
 
-	if (service->table_size < HASH_PLACES)
-		return NO_CHOICE;
-	choice->place = walk.hash;
-	walk.destination = destination_in(service, walk.hash);
-	if (is_usable(walk.destination))
-		return walk.destination;
-	if (!(service->scheduler_flags & SCHEDULER_FLAG_1))
-		return NO_CHOICE;
-	bpf_loop(HASH_PLACES, sh_step, &walk, 0);
-	choice->place = walk.place;
-	return walk.destination;
+	return choose_place(&walk, choice, sh_step, HASH_PLACES);
 }
 
 #endif
