@@ -10,19 +10,15 @@ interface Entry<M> extends CacheEntry {
 
 export class LocalityLeastConnection<M extends Member> implements Scheduler<M> {
   readonly #environment: SchedulerEnvironment;
-  #cache: LocalityCache<Entry<M>>;
+  readonly #cache: LocalityCache<Entry<M>>;
 
   constructor(environment: SchedulerEnvironment) {
     this.#environment = environment;
-    this.#cache = this.#emptyCache();
-  }
-
-  #emptyCache(): LocalityCache<Entry<M>> {
-    return new LocalityCache(this.#environment.now, this.#environment.lblcExpirationSeconds);
+    this.#cache = new LocalityCache(environment.now, environment.lblcExpirationSeconds);
   }
 
   bind(): void {
-    this.#cache = this.#emptyCache();
+    this.#cache.clear();
   }
 
   pick({ destinations }: Scheduled<M>, { destination }: Request): M | undefined {

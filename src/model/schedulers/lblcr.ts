@@ -14,19 +14,15 @@ interface Entry<M> extends CacheEntry {
 
 export class ReplicatedLocalityLeastConnection<M extends Member> implements Scheduler<M> {
   readonly #environment: SchedulerEnvironment;
-  #cache: LocalityCache<Entry<M>>;
+  readonly #cache: LocalityCache<Entry<M>>;
 
   constructor(environment: SchedulerEnvironment) {
     this.#environment = environment;
-    this.#cache = this.#emptyCache();
-  }
-
-  #emptyCache(): LocalityCache<Entry<M>> {
-    return new LocalityCache(this.#environment.now, this.#environment.lblcrExpirationSeconds);
+    this.#cache = new LocalityCache(environment.now, environment.lblcrExpirationSeconds);
   }
 
   bind(): void {
-    this.#cache = this.#emptyCache();
+    this.#cache.clear();
   }
 
   pick({ destinations }: Scheduled<M>, { destination }: Request): M | undefined {

@@ -26,6 +26,12 @@ export class LocalityCache<E extends CacheEntry> {
     this.#expirationSeconds = expirationSeconds;
   }
 
+  /** As new. */
+  clear(): void {
+    this.#entries.clear();
+    this.#run = 1;
+  }
+
   /** The address's entry, used now. */
   use(address: Address): E | undefined {
     const entry = this.#entries.get(address);
