@@ -132,12 +132,17 @@ static __always_inline int forward_frame(const struct cursor *cursor, const stru
 	return XDP_DROP;
 }
 
-/* As a router does, which answers itself what has no hop left to live: that is tc's. */
+/*
+ * As a router does, which answers itself what has no hop left to live: that is tc's. So is a SYN, which may be the
+ * answer to a process of this node.
+ */
 static __always_inline int send_frame(struct xdp_md *frame, const struct cursor *cursor, const struct packet *packet,
 				      struct connection *connection, const struct flow *flow, enum family family)
 {
-	const struct next_hop *hop = is_at_last_hop(cursor, family) ? NULL : way_of(frame, packet, flow);
+	const struct next_hop *hop = NULL;
 
+	if (!packet->has_syn && !is_at_last_hop(cursor, family))
+		hop = way_of(frame, packet, flow);
 	if (!hop || advance_connection(connection, packet, flow))
 		return XDP_PASS;
 	lower_hop_limit(cursor, family);
