@@ -40,6 +40,8 @@ export interface DaemonOptions {
   /** What of a kube-proxy's configuration decides about Services; its defaults if not given. */
   readonly planning?: PlanningSettings;
   readonly observer?: SyncObserver;
+  /** Called once with what follows the cluster. */
+  readonly sourceOpened?: (source: Pick<ClusterSource, 'warn'>) => void;
   /** When to sync; kube-proxy's by default. */
   readonly syncPeriods?: SyncPeriods;
   readonly bpf: BpfOptions & { readonly pinDirectory: string };
@@ -189,6 +191,7 @@ export class Daemon implements AsyncDisposable {
       connectionChanged: (kind, problem) => this.#tellConnection(kind, problem),
     });
     this.#source = this.#resources.use(source);
+    this.#options.sourceOpened?.(source);
     await first;
   }
 

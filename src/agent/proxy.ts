@@ -4,6 +4,7 @@ import type { AgentSettings } from '../config/agent-settings.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { printConfiguration } from '../config/write.ts';
 import { BpvsError } from '../errors.ts';
+import type { ClusterSource } from '../kube/cluster-source.ts';
 import { healthCheckAddresses } from '../plan/node-port-addresses.ts';
 import type { CommandOutput } from './commands/common.ts';
 import { watchConfiguration } from './configuration-watch.ts';
@@ -36,15 +37,21 @@ export async function runProxy(
     log('warning', 'kernel setting not made', { ...setting, reason: error.message });
   for (const { setting, error } of applyOomScore(settings.oomScoreAdjust))
     log('info', 'OOM score not set', { value: setting.value, reason: error.message });
+  let source: Pick<ClusterSource, 'warn'> | undefined;
   await using servers = await Servers.open({
     settings,
     configuration: printConfiguration(loaded.config),
     log,
+    healthCheckFailed: ({ service }, message) =>
+      source?.warn(service, 'FailedToStartServiceHealthcheck', message, 'Listen'),
   });
   const { promise: changed, reject } = Promise.withResolvers<never>();
   changed.catch(() => {}); // whoever serves hears of it
   using _watch = file && watchConfiguration(file.path, file.text, (text) => changeSeen(text));
-  await serve({ ...options, observer: observer(servers) }, log, io, changed);
+  const sourceOpened = (opened: typeof source) => {
+    source = opened;
+  };
+  await serve({ ...options, observer: observer(servers), sourceOpened }, log, io, changed);
 
   /** Who could not start again with it goes on as before. */
   function changeSeen(text: string): void {

@@ -108,9 +108,9 @@ export class ApiSource implements ClusterSource {
     );
   }
 
-  warn(service: string, reason: string, note: string): void {
+  warn(service: string, reason: string, note: string, action = 'Plan'): void {
     const uid = this.#services.uidOf(service);
-    void this.#events.warn({ service, uid, reason, action: 'Plan', note }); // it never rejects
+    void this.#events.warn({ service, uid, reason, action, note }); // it never rejects
   }
 
   async close(): Promise<void> {

@@ -15,8 +15,11 @@ export interface ClusterListener {
 
 /** Closing it ends the following; after that has resolved the listener is not called any more. */
 export interface ClusterSource extends AsyncDisposable {
-  /** Tells the author of a Service ("namespace/name") of something, where there is a way to; `reason` is one word. */
-  warn(service: string, reason: string, note: string): void;
+  /**
+   * Tells the author of a Service ("namespace/name") of something, where there is a way to; `reason` is one word, and so is
+   * `action`, which says what was to be done.
+   */
+  warn(service: string, reason: string, note: string, action?: string): void;
   close(): Promise<void>;
 }
 

@@ -17,10 +17,11 @@ export interface HealthCheck {
 export interface ServiceHealthOptions {
   /** Of all families; the node's eligibility has no say. */
   readonly isProxyHealthy: () => boolean;
-  /** A port could not be opened; it is tried again at the next call of `set`. */
+  /** A port cannot be opened, told once for each reason; it is tried again at each call of `set`, and 5 seconds later. */
   readonly failed: (check: HealthCheck, error: Error) => void;
   /** A client could not be accepted; the port stays open. */
   readonly acceptFailed?: ((error: Error) => void) | undefined;
+  readonly retryMs?: number;
 }
 
 interface Opened {
@@ -52,7 +53,11 @@ export function serviceHealthAnswer(
 export class ServiceHealthServers implements AsyncDisposable {
   readonly #options: ServiceHealthOptions;
   readonly #opened = new Map<string, Opened>();
+  /** What was told of those that cannot be opened. */
+  readonly #failed = new Map<string, string>();
+  #wanted: Parameters<ServiceHealthServers['set']> = [[], new Map()];
   #last: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(options: ServiceHealthOptions) {
     this.#options = options;
@@ -63,6 +68,7 @@ export class ServiceHealthServers implements AsyncDisposable {
    * `addresses` are those to listen at by family; an empty list stands for every address of the family.
    */
   set(checks: readonly HealthCheck[], addresses: ReadonlyMap<Family, readonly Address[]>): Promise<void> {
+    this.#wanted = [checks, addresses];
     this.#last = this.#last.then(() => this.#set(checks, addresses));
     return this.#last;
   }
@@ -79,11 +85,20 @@ export class ServiceHealthServers implements AsyncDisposable {
       this.#opened.delete(key);
       await Promise.all(servers.map(closeServer));
     }
+    for (const key of this.#failed.keys()) if (!wanted.has(key)) this.#failed.delete(key);
     for (const [key, check] of wanted) {
       const opened = this.#opened.get(key);
       if (opened) opened.check = check;
       else await this.#open(key, check, listed(check));
     }
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#retry);
+    if (this.#failed.size === 0) return;
+    const { retryMs = 5000 } = this.#options;
+    this.#retry = setTimeout(() => void this.set(...this.#wanted), retryMs).unref();
   }
 
   async #open(key: string, check: HealthCheck, addresses: readonly Address[]): Promise<void> {
@@ -98,8 +113,12 @@ export class ServiceHealthServers implements AsyncDisposable {
       for (const address of addresses.length === 0 ? [any] : addresses)
         servers.push(await listen({ address, port, isOneFamily: true }, handler, this.#options.acceptFailed));
       this.#opened.set(key, { port, addresses: addresses.join(), servers, check });
+      this.#failed.delete(key);
     } catch (error) {
       await Promise.all(servers.map(closeServer));
+      const { message } = error as Error;
+      if (this.#failed.get(key) === message) return;
+      this.#failed.set(key, message);
       this.#options.failed(check, error as Error);
     }
   }

@@ -11,6 +11,7 @@ import { type HealthCheck, ServiceHealthServers } from '../../../src/server/serv
 import { statusHandler } from '../../../src/server/status-pages.ts';
 import { SyncHealth } from '../../../src/server/sync-health.ts';
 import { freePort, get } from '../../lib/http.ts';
+import { until } from '../../lib/until.ts';
 
 const retry = () => true;
 const node = { isBeingDeleted: false, taints: [] as string[] };
@@ -119,11 +120,12 @@ test('a client that cannot be accepted is told, and the server goes on', async (
 
 const everywhere = new Map<Family, readonly string[]>();
 
-function servers(isHealthy = () => true) {
+function servers(isHealthy = () => true, retryMs = 3_600_000) {
   const failures: string[] = [];
   const all = new ServiceHealthServers({
     isProxyHealthy: isHealthy,
     failed: ({ service }, { message }) => failures.push(`${service}: ${message}`),
+    retryMs,
   });
   return { all, failures };
 }
@@ -218,5 +220,28 @@ test('a health check node port in use is told, and opened at a later call; other
   await once(other, 'close');
   await all.set(checks, everywhere);
   assert.equal((await get(port, '/')).status, 200);
+  assert.equal(failures.length, 1);
+});
+
+test('a health check node port in use is tried again by itself until it is free, and told once', async () => {
+  const { all, failures } = servers(() => true, 5);
+  await using _ = all;
+  const port = await freePort();
+  const other = createServer().listen(port, '0.0.0.0');
+  await once(other, 'listening');
+  await all.set([web(port, 1)], everywhere);
+  await all.set([web(port, 2)], everywhere);
+  other.close();
+  await once(other, 'close');
+  const body = await until(
+    () =>
+      get(port, '/').then(
+        (answer) => answer.body,
+        () => '',
+      ),
+    (found) => found !== '',
+    60_000,
+  );
+  assert.match(body, /"localEndpoints": 2,/);
   assert.equal(failures.length, 1);
 });
