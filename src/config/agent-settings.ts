@@ -2,7 +2,7 @@
 // What a configuration means for the daemon: the treaty between the configuration and what runs by it.
 import { hostname } from 'node:os';
 import { InputError } from '../errors.ts';
-import { type Address, addressFamily } from '../model/address.ts';
+import { type Address, addressFamily, firstOfEachFamily } from '../model/address.ts';
 import type { Cidr } from '../model/cidr.ts';
 import { isSchedulerName, type SchedulerName, schedulerNames } from '../model/scheduler.ts';
 import type { TimeoutChanges } from '../model/timeouts.ts';
@@ -24,7 +24,7 @@ export interface AgentSettings {
   readonly syncPeriodMs: number;
   /** From the end of one sync to the start of the next; 0: none. */
   readonly minSyncPeriodMs: number;
-  /** Empty: every address of the node. Else those in a CIDR of their family, and with `primary` the Node's own. */
+  /** Empty: every address of the node. Else those in a CIDR of their family, and with `primary` the Node's first. */
   readonly nodePortAddresses: readonly (Cidr | 'primary')[];
   /** Undefined: no such server. */
   readonly healthz: Listener | undefined;
@@ -133,7 +133,8 @@ function nodePortAddress(text: string): readonly (Cidr | 'primary')[] {
 }
 
 /**
- * For planning: the word `primary` as networks of one address each, `nodeIps` being the Node's own; loopback is none of them.
+ * For planning: the word `primary` as networks of one address each, of the first of each family of `nodeIps`, which are the
+ * Node's own; loopback is none of them.
  * Empty stands for all addresses of the node, of one family or both.
  */
 export function nodePortCidrs(
@@ -142,7 +143,7 @@ export function nodePortCidrs(
 ): readonly Cidr[] {
   return list.flatMap((each) => {
     if (each !== 'primary') return [each];
-    return nodeIps.filter(isNoLoopback).map((address): Cidr => {
+    return firstOfEachFamily(nodeIps.filter(isNoLoopback)).map((address): Cidr => {
       const family = addressFamily(address);
       return { family, address, length: family === 4 ? 32 : 128 };
     });

@@ -6,11 +6,16 @@ import type { Metadata } from './metadata.ts';
 
 export function readNode(reader: FieldReader, metadata: Metadata, object: Fields): NodeObject {
   const status = reader.fields(object.status, 'status');
-  const addresses = reader.list(status.addresses, 'status.addresses').flatMap((value, i) => {
-    const entry = reader.fields(value, `status.addresses[${i}]`);
-    const isAddress = entry.type === 'InternalIP' || entry.type === 'ExternalIP';
-    return (isAddress ? reader.address(entry.address, `status.addresses[${i}].address`) : undefined) ?? [];
-  });
+  const listed = reader
+    .list(status.addresses, 'status.addresses')
+    .map((value, i) => reader.fields(value, `status.addresses[${i}]`));
+  // As kube-proxy prefers them.
+  const addresses = ['InternalIP', 'ExternalIP'].flatMap((type) =>
+    listed.flatMap((entry, i) => {
+      const isWanted = entry.type === type;
+      return (isWanted ? reader.address(entry.address, `status.addresses[${i}].address`) : undefined) ?? [];
+    }),
+  );
   const spec = reader.fields(object.spec, 'spec');
   const taints = reader.list(spec.taints, 'spec.taints').flatMap((value, i) => {
     const path = `spec.taints[${i}]`;

@@ -22,6 +22,13 @@ export function addressFamily(address: Address): Family {
   return address.includes(':') ? 6 : 4;
 }
 
+/** The first address of each family, in their order: what kube-proxy takes for a node's own. */
+export function firstOfEachFamily(addresses: readonly Address[]): readonly Address[] {
+  return addresses.filter(
+    (address, i) => addresses.findIndex((each) => addressFamily(each) === addressFamily(address)) === i,
+  );
+}
+
 /** 16 bytes in network order: IPv6 fills them, IPv4 takes the first 4 and leaves the rest zero. */
 export function addressBytes(address: Address): Uint8Array {
   if (addressFamily(address) === 6) return ipv6Bytes(address);

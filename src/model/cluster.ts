@@ -93,7 +93,7 @@ export interface EndpointSliceObject {
 export interface NodeObject {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** status.addresses of types InternalIP and ExternalIP, in their order, each once. */
+  /** status.addresses, those of type InternalIP before those of type ExternalIP, in their order, each once. */
   readonly addresses: readonly Address[];
   /** The keys of its taints. */
   readonly taints: readonly string[];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What planning has to know of the node, from its object and its devices.
-import type { Address } from '../model/address.ts';
+import { type Address, firstOfEachFamily } from '../model/address.ts';
 import type { NodeObject } from '../model/cluster.ts';
 import type { NodeView } from './desired-state.ts';
 
@@ -18,7 +18,7 @@ export function nodeView(
   return {
     name,
     addresses,
-    nodeIps: object?.addresses ?? [],
+    nodeIps: firstOfEachFamily(object?.addresses ?? []),
     zone: object?.labels[zoneLabel] || undefined,
   };
 }

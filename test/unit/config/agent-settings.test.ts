@@ -100,9 +100,11 @@ test('a scheduler that there is not is named, with those that there are', () => 
   );
 });
 
-test("the word primary stands for the Node's own addresses, but for loopback ones", () => {
-  assert.deepEqual(
-    nodePortCidrs(['primary', v4('10.0.0.0', 8) as never], ['192.168.0.1', '127.0.0.1', 'fd00::1']),
-    [v4('192.168.0.1', 32), v6('fd00::1', 128), v4('10.0.0.0', 8)],
-  );
+test("the word primary stands for the first of the Node's own addresses of each family, but for loopback ones", () => {
+  const own = ['127.0.0.1', '192.168.0.1', '203.0.113.1', 'fd00::1', 'fd00::2'];
+  assert.deepEqual(nodePortCidrs(['primary', v4('10.0.0.0', 8) as never], own), [
+    v4('192.168.0.1', 32),
+    v6('fd00::1', 128),
+    v4('10.0.0.0', 8),
+  ]);
 });
