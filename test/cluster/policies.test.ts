@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { clientOne, externalWeb, loadBalancerWeb } from '../lib/cast.ts';
-import { ClusterLab, missingForClusterLab, patientMs } from '../lib/cluster/cluster-lab.ts';
+import { ClusterLab, isWhole, missingForClusterLab, patientMs } from '../lib/cluster/cluster-lab.ts';
 import { setReady } from '../lib/cluster/objects.ts';
 import { until } from '../lib/until.ts';
 
@@ -78,7 +78,7 @@ suite('the policies of a Service', { skip: missingForClusterLab() ?? false }, ()
     await lab.becomes('pod', clusterIp, here);
   });
 
-  for (const distribution of ['PreferSameZone', 'PreferSameNode']) {
+  for (const distribution of isWhole ? ['PreferSameZone', 'PreferSameNode'] : ['PreferSameZone']) {
     test(`with trafficDistribution ${distribution} the controller's hints are followed while each endpoint has them`, async () => {
       await serve({ trafficDistribution: distribution });
       await lab.becomes('pod', clusterIp, here);

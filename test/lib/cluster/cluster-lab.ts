@@ -79,16 +79,17 @@ export class ClusterLab implements AsyncDisposable {
     const lab = resources.use(await Lab.create({ name, podsPerNode }));
     const at = { host: lab.client, address: clientOne.v4 };
     const cluster = resources.use(await Cluster.start({ at, hasSpareServer }));
-    await createNode(cluster, 'node1', nodeOne, 'zone1');
-    await createNode(cluster, 'node2', nodeTwo, 'zone2');
-    if (hasServers) {
-      const pods = lab.pods.filter(({ name }) => !name.endsWith('-pod1'));
-      resources.use(await Servers.start(pods, { tcp: [8080], udp: [8080] }));
-      await createPods(cluster, ...pods.map((pod) => describePod(pod)));
-    }
+    const pods = hasServers ? lab.pods.filter(({ name }) => !name.endsWith('-pod1')) : [];
+    resources.use(await Servers.start(pods, { tcp: [8080], udp: [8080] }));
+    await Promise.all([
+      createNode(cluster, 'node1', nodeOne, 'zone1'),
+      createNode(cluster, 'node2', nodeTwo, 'zone2'),
+    ]);
     const [one, two] = lab.nodes;
     const agents = [resources.use(new NodeAgent(lab, one)), resources.use(new NodeAgent(lab, two))] as const;
-    await Promise.all(agents.map((agent) => agent.startInCluster(cluster, ...flags)));
+    const started = agents.map((agent) => agent.startInCluster(cluster, ...flags));
+    const described = pods.map((pod) => describePod(pod));
+    await Promise.all([...started, hasServers && createPods(cluster, ...described)]);
     return new ClusterLab(lab, cluster, agents, resources.move());
   }
 
