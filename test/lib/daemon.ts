@@ -39,10 +39,13 @@ export class NodeAgent implements AsyncDisposable, Traces {
   readonly manifests: string;
   readonly #removal: Removal;
   #child: ChildProcessWithoutNullStreams | undefined;
+  readonly #program: string;
   #log = '';
 
-  constructor(lab: Lab, node: Node) {
+  /** @param program the sources as they are if not given */
+  constructor(lab: Lab, node: Node, program = bpvs) {
     this.node = node;
+    this.#program = program;
     this.pinDirectory = `/sys/fs/bpf/bpvs-${lab.name}-${node.name}`;
     this.cgroup = `${findCgroupRoot()}/bpvs-${lab.name}-${node.name}`;
     this.manifests = mkdtempSync(join(tmpdir(), `bpvs-${lab.name}-`));
@@ -112,7 +115,7 @@ export class NodeAgent implements AsyncDisposable, Traces {
 
   #launch(words: readonly string[], options: readonly string[], source: readonly string[]) {
     this.#log = '';
-    const argv = [process.execPath, bpvs, ...words, ...source, ...this.#options(options)];
+    const argv = [process.execPath, this.#program, ...words, ...source, ...this.#options(options)];
     const child = this.node.spawn(argv);
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
