@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { BpfDataPlane } from '../../src/dataplane/bpf/bpf-data-plane.ts';
 import { onlyKey } from '../../src/dataplane/bpf/bpf-maps.ts';
 import { BpfPrograms } from '../../src/dataplane/bpf/bpf-programs.ts';
-import { readDestinations } from '../../src/dataplane/bpf/destination-table.ts';
 import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { type BpfOptions, defaultTimeouts } from '../../src/dataplane/bpf/options.ts';
 import { contextWith } from '../../src/dataplane/bpf/program-pins.ts';
@@ -236,7 +235,17 @@ function empty(programs: BpfPrograms): void {
   ] as const) {
     for (const key of [...maps.get(name).keys()]) maps.get(name).delete(key);
   }
-  for (const name of ['virtual_addresses', 'destination_addresses', 'xdp_devices', 'reasons'] as const) {
+  for (const name of [
+    'virtual_addresses',
+    'destination_addresses',
+    'xdp_devices',
+    'reasons',
+    'destinations',
+    'destination_loads',
+    'destination_statistics',
+    'destination_estimates',
+    'overloads',
+  ] as const) {
     const map = maps.get(name);
     const keys = Uint32Array.from({ length: map.maxEntries }, (_, index) => index);
     map.updateBatch(
@@ -244,17 +253,6 @@ function empty(programs: BpfPrograms): void {
       new Uint8Array(map.maxEntries * map.crossingSize),
       map.maxEntries,
     );
-  }
-  const byDestination = [
-    'destinations',
-    'destination_loads',
-    'destination_statistics',
-    'destination_estimates',
-    'overloads',
-  ] as const;
-  for (const { index } of [...readDestinations(maps.get('destinations'))]) {
-    const key = new Uint8Array(Uint32Array.of(index).buffer);
-    for (const name of byDestination) maps.get(name).update(key, new Uint8Array(maps.get(name).crossingSize));
   }
 }
 

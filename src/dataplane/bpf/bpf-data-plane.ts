@@ -68,6 +68,7 @@ export class BpfDataPlane implements DataPlane {
     this.#profile = options.ipvsProfile ?? 'recent';
     this.#destinations = new DestinationTable(
       programs.maps,
+      !programs.isAdopted,
       virtualFilter,
       this.#profile,
       zeroStatistics,

@@ -52,23 +52,28 @@ export class DestinationTable {
   readonly #trash = new Map<string, Removed>();
   readonly #free: number[] = [];
   #end = 0;
+  /** Places from here on are as the maps were made, all zeros. */
+  #firstUnused: number;
   #added = 0n;
   #highestServiceId = -1;
   #reclaimedAtMs: number;
   #hasNewOrphans = false;
 
   /**
+   * @param areMapsNew nobody has used them before
    * @param zeroStatistics has the counters of a place begin anew, after its service has got what was counted
    * @param now milliseconds of a clock that never goes back
    */
   constructor(
     maps: BpfMaps,
+    areMapsNew: boolean,
     virtualFilter: AddressFilter,
     profile: VersionProfile,
     zeroStatistics: (index: number) => void,
     caches: SchedulerCaches,
     now: () => number,
   ) {
+    this.#firstUnused = areMapsNew ? 0 : Number.POSITIVE_INFINITY;
     this.#overloads = new Overloads(maps, profile);
     this.#destinationFilter = new AddressFilter(maps.get('destination_addresses'));
     this.#virtualFilter = virtualFilter;
@@ -119,13 +124,14 @@ export class DestinationTable {
     const index = removed?.slot.index ?? this.#take();
     const lastWeight = destination.weight;
     const slot = { index, service, serviceId, destination, added: ++this.#added, lastWeight };
+    const isUnused = index >= this.#firstUnused;
+    if (isUnused) this.#firstUnused = index + 1;
     if (removed) this.#hasNewOrphans = true;
     else {
-      this.#loads.update(word(index), new Uint8Array(this.#loads.valueSize));
-      this.#overloads.clear(index);
+      if (!isUnused) this.#clear(index);
       this.#pass(slot);
     }
-    if (removed?.slot.serviceId !== serviceId) this.#zeroStatistics(index);
+    if (removed?.slot.serviceId !== serviceId && !isUnused) this.#zeroStatistics(index);
     this.#write(slot, true);
     const restore =
       removed && this.#overloads.thresholdsChanged(index, removed.slot.destination, destination);
@@ -136,6 +142,11 @@ export class DestinationTable {
       restore?.();
     };
     return { slot, takeBack };
+  }
+
+  #clear(index: number): void {
+    this.#loads.update(word(index), new Uint8Array(this.#loads.valueSize));
+    this.#overloads.clear(index);
   }
 
   /** Gives a destination another weight, other thresholds or another method, in its place. @returns as {@link add} */
