@@ -5,9 +5,9 @@
 
 #include <linux/types.h>
 
-/* Raised with every change of a layout below: maps pinned by another version are not adopted. */
+/* Raised with every change of a layout below, or of the maps: those pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 3,
+	ABI_VERSION = 4,
 };
 
 enum family {

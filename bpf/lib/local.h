@@ -101,8 +101,10 @@ static __always_inline int send_straight(struct __sk_buff *skb, const struct nex
 
 	if (hop->redirect != REDIRECT_PEER)
 		return send_to(skb, hop);
-	if (ensure_link_header(skb))
+	if (ensure_link_header(skb)) {
+		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;
+	}
 	ethernet = (void *)(long)skb->data;
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;

@@ -12,6 +12,7 @@
 #include "l2.h"
 #include "maps.h"
 #include "parse.h"
+#include "stats.h"
 #include "tuple.h"
 
 #define AF_INET 2
@@ -159,8 +160,10 @@ static __always_inline int send_to(struct __sk_buff *skb, const struct next_hop 
 	struct bpf_redir_neigh neighbour = { .nh_family = hop->gateway_family == FAMILY_IPV4 ? AF_INET : AF_INET6 };
 
 	__builtin_memcpy(neighbour.ipv6_nh, &hop->gateway, sizeof(hop->gateway));
-	if (ensure_link_header(skb))
+	if (ensure_link_header(skb)) {
+		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;
+	}
 	return bpf_redirect_neigh(hop->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 

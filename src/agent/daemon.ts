@@ -228,8 +228,8 @@ export class Daemon implements AsyncDisposable {
   }
 
   #setNetwork(network: Network): void {
-    const { isUplink, bpf } = this.#options;
-    this.#dataPlane.uplinks.set(network, isUplink);
+    const { isUplink, isClientDevice, bpf } = this.#options;
+    this.#dataPlane.uplinks.set(network, isUplink, isClientDevice);
     const podDevices = this.#dataPlane.programs.maps.get('pod_devices');
     if (bpf.redirectsLocally) setPodDevices(podDevices, network, isUplink);
   }

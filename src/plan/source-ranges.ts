@@ -8,7 +8,7 @@ import type { ServiceObject } from '../model/cluster.ts';
  * The networks of clients that may use `address`, each once; undefined where all may: it is no load-balancer IP, or no
  * range of its family is given, or one of length zero. Where a range has an address of the node, its processes may
  * connect with the virtual address itself as their source, which a process without an address of its own has.
- * @param nodeIps the Node object's addresses
+ * @param nodeIps the Node object's, the first of each family
  */
 export function sourceRanges(
   service: ServiceObject,

@@ -49,6 +49,8 @@ export class Reconciler implements Disposable {
   readonly #report: (reconciliation: Reconciliation) => void;
   #desired: Map<string, VirtualService> | undefined;
   #failures: readonly OperationFailure[] = [];
+  /** Of removals of what has drained, which the next look tries again. */
+  #drainFailures: readonly OperationFailure[] = [];
   #isComplete = true;
   /** While not all that is desired is known: what was desired at any time, and so was not only unknown when it ceased to be. */
   readonly #everDesired = new Set<string>();
@@ -139,16 +141,18 @@ export class Reconciler implements Disposable {
     const operations = this.#isComplete ? all : all.filter((operation) => !this.#mayBeUnknown(operation));
     this.#failures = this.#dataPlane.apply(operations);
     if (this.#failures.length > 0) {
+      if (this.#failures.length < operations.length) this.#retryMs = firstRetryMs; // what had no room may have it now
       this.#cancelRetry = this.#timing.after(this.#retryMs, () => this.#reconcile());
       this.#retryMs = Math.min(2 * this.#retryMs, lastRetryMs);
     }
+    this.#drainFailures = this.#drainFailures.filter(({ operation }) => !isTouched(operation.service));
     this.#keepLooking([...this.#draining.filter(({ service }) => !isTouched(service)), ...draining]);
     this.#report({
       services: this.#desired?.size ?? 0,
       operations: operations.length,
       withheld: all.length - operations.length,
       draining: this.#draining.length,
-      failures: this.#failures,
+      failures: [...this.#failures, ...this.#drainFailures],
       durationMs: this.#timing.now() - start,
     });
   }
@@ -183,8 +187,8 @@ export class Reconciler implements Disposable {
         destination: { address: destination.address, port: destination.port },
       }),
     );
-    const failures = operations.length > 0 ? this.#dataPlane.apply(operations) : [];
-    const failed = new Set(failures.map(({ operation }) => operation));
+    this.#drainFailures = operations.length > 0 ? this.#dataPlane.apply(operations) : [];
+    const failed = new Set(this.#drainFailures.map(({ operation }) => operation));
     const isLeft = (each: Draining) => {
       const place = idle.indexOf(each);
       return place === -1 || failed.has(operations[place] as Operation);
@@ -196,7 +200,7 @@ export class Reconciler implements Disposable {
       operations: operations.length,
       withheld: 0,
       draining: this.#draining.length,
-      failures: [...this.#failures, ...failures],
+      failures: [...this.#failures, ...this.#drainFailures],
       durationMs: this.#timing.now() - start,
     });
   }

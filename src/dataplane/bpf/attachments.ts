@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the programs are attached: to devices and to a control group, by links that outlive the process.
 import { existsSync, renameSync, statfsSync, statSync, unlinkSync } from 'node:fs';
-import { EnvironmentError, SystemError } from '../../errors.ts';
+import { BpvsError, EnvironmentError, SystemError } from '../../errors.ts';
 import {
   attachTc,
   BpfLink,
@@ -27,7 +27,7 @@ export interface Device {
 
 export interface DeviceFailure {
   readonly device: Device;
-  readonly error: SystemError;
+  readonly error: BpvsError;
 }
 
 /** What one call of {@link Attachments.setDevices} changed. */
@@ -143,7 +143,7 @@ export class Attachments {
         attached.push(device);
         this.#attached.set(device.index, device);
       } catch (error) {
-        if (!(error instanceof SystemError)) throw error;
+        if (!(error instanceof BpvsError)) throw error;
         if (error.code !== 'ENODEV') failures.push({ device, error });
       }
     }

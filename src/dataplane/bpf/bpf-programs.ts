@@ -34,6 +34,8 @@ const deviceFiles: ReadonlySet<string> = new Set([
   localRedirectFile,
 ]);
 
+const linklessRetryMs = 60_000;
+
 function objectPath(name: string): string {
   return builtFile(`bpf/${name}.bpf.o`);
 }
@@ -48,6 +50,7 @@ export class BpfPrograms implements Disposable {
   readonly #loadLinkless: () => ProgramSet;
   /** Few nodes have devices without link header. */
   #linkless: ProgramSet | undefined;
+  #linklessFailure: { readonly error: unknown; readonly atMs: number } | undefined;
   #hasFilledHandlers = false;
 
   private constructor(
@@ -106,15 +109,28 @@ export class BpfPrograms implements Disposable {
 
   /**
    * The program for the devices that clients and destinations use. Those for devices without link header are loaded when the first
-   * one asks for them. Throws SystemError.
+   * one asks for them. Throws BpvsError, as load.
    */
   deviceProgram(direction: Direction, hasLinkHeader = true): BpfProgram {
-    if (hasLinkHeader) return this.#set.deviceProgram(direction);
-    if (!this.#linkless) {
-      this.#linkless = this.#loadLinkless();
-      this.#linkless.fillHandlers(this.maps.get('linkless_handlers'));
+    return (hasLinkHeader ? this.#set : this.#linklessSet()).deviceProgram(direction);
+  }
+
+  /** What does not load is tried again, but not for every device: it takes the verifier a second. */
+  #linklessSet(): ProgramSet {
+    if (this.#linkless) return this.#linkless;
+    const { error, atMs } = this.#linklessFailure ?? { atMs: Number.NEGATIVE_INFINITY };
+    if (performance.now() - atMs < linklessRetryMs) throw error;
+    let set: ProgramSet | undefined;
+    try {
+      set = this.#loadLinkless();
+      set.fillHandlers(this.maps.get('linkless_handlers'));
+      this.#linkless = set;
+      return set;
+    } catch (error) {
+      set?.close();
+      this.#linklessFailure = { error, atMs: performance.now() };
+      throw error;
     }
-    return this.#linkless.deviceProgram(direction);
   }
 
   /** Runs a program that looks at no packet, with words for its skb->cb. @returns what it returned */
@@ -129,8 +145,8 @@ export class BpfPrograms implements Disposable {
    */
   fillHandlers(): void {
     if (this.#hasFilledHandlers) return;
-    this.#hasFilledHandlers = true;
     this.#set.fillHandlers(this.maps.get('handlers'));
+    this.#hasFilledHandlers = true;
   }
 
   close(): void {
@@ -197,9 +213,10 @@ function loadObject(
   flowSeed: bigint,
 ): BpfObject {
   const object = openObject(objectPath(file));
+  const defined = object.maps().flatMap(({ name }) => mapNames.find((known) => known === name) ?? []);
+  const makesMaps = defined.some((name) => !maps.has(name));
   try {
     checkLayouts(object);
-    const defined = object.maps().flatMap(({ name }) => mapNames.find((known) => known === name) ?? []);
     for (const name of defined) {
       const existing = maps.get(name);
       const entries = entriesFor(name, options.sizes);
@@ -212,7 +229,7 @@ function loadObject(
     return object;
   } catch (error) {
     object.close();
-    throw explainLoadError(error);
+    throw makesMaps ? explainLoadError(error) : error;
   }
 }
 

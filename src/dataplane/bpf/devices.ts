@@ -4,7 +4,7 @@ import { InputError } from '../../errors.ts';
 import type { LinkRecord } from '../../native/network-records.ts';
 
 /** What the choice of a device depends on. */
-export type DeviceTraits = Pick<LinkRecord, 'name' | 'kind' | 'slaveKind' | 'type' | 'isLoopback'>;
+export type DeviceTraits = Pick<LinkRecord, 'name' | 'kind' | 'slaveKind' | 'type' | 'isLoopback' | 'isUp'>;
 
 /** ARPHRD_ETHER: packets begin with an Ethernet header. */
 const ethernet = 1;
@@ -17,7 +17,7 @@ const linkless: ReadonlySet<number> = new Set([519, 768, 769, 65_534]);
 
 /** IFLA_INFO_KIND; physical devices have none. */
 const clientKinds: ReadonlySet<string> = new Set(['', 'veth', 'netkit', 'bond', 'vlan', 'vxlan', 'geneve']);
-const linklessClientKinds: ReadonlySet<string> = new Set(['tun', 'wireguard', 'ipip', 'ip6tnl']);
+const linklessClientKinds: ReadonlySet<string> = new Set(['', 'tun', 'wireguard', 'ipip', 'ip6tnl']);
 
 /** Whether the device's packets have an Ethernet header. */
 export function hasLinkHeader({ type }: Pick<DeviceTraits, 'type'>): boolean {
@@ -33,11 +33,12 @@ export function isReadableDevice(device: DeviceTraits): boolean {
  * Host ends of veth and netkit, physical NICs, bonds, VLANs, and tunnels of frames (vxlan, geneve) or packets (tun, WireGuard,
  * IPIP). Not a bond's own ports, since the bond sees their packets; not a bridge, since its ports are met; not lo and dummies. A
  * NIC below a VLAN is met too, for its untagged packets: what it has translated of the VLAN's is nobody's virtual address any more
- * one level up.
+ * one level up. Tunnels of packets that are down are none: modules bring their own, which few ever use.
  */
 export function isClientDevice(device: DeviceTraits): boolean {
   if (!isReadableDevice(device) || device.slaveKind === 'bond') return false;
-  return (hasLinkHeader(device) ? clientKinds : linklessClientKinds).has(device.kind);
+  if (hasLinkHeader(device)) return clientKinds.has(device.kind);
+  return device.isUp && linklessClientKinds.has(device.kind);
 }
 
 /**

@@ -438,5 +438,5 @@ export const enums = {
   service_kind: { SERVICES_OF_MARKS: 1, SERVICES_OF_FTP: 2, SERVICES_OF_ALL_PORTS: 4 },
   template_protocol: { TEMPLATE_PROTOCOL: 64 },
   xdp_places: { XDP_DEVICES: 4096 },
-  abi_version: { ABI_VERSION: 3 },
+  abi_version: { ABI_VERSION: 4 },
 } as const;

@@ -4,7 +4,7 @@ import { type Address, addressBytes, addressFromBytes, type Family } from '../..
 import type { BpfMap } from '../../native/bpf-map.ts';
 import type { AddressRecord, LinkRecord } from '../../native/network-records.ts';
 import type { AddressFilter } from './address-filter.ts';
-import { isReadableDevice, parsePatterns } from './devices.ts';
+import { type DeviceFilter, parsePatterns } from './devices.ts';
 import { layouts } from './layouts.ts';
 import { encode } from './struct.ts';
 import { word } from './words.ts';
@@ -56,20 +56,21 @@ type Sources = readonly [source4: Address | undefined, source6: Address | undefi
 
 /**
  * The uplinks by index, at most so many. What leaves by a device without an address of its own has that of the first
- * one that has any; so has what leaves by a device whose packets the programs cannot read (GRE, SIT), as replies would come in
- * there.
+ * one that has any; so has what leaves by a device where no programs are (GRE, or left out by --devices), as replies
+ * would come in there.
  */
 export function sourcesOf(
   { links, addresses }: Network,
   isUplink: UplinkFilter,
+  isServed: DeviceFilter,
   limit: number,
 ): ReadonlyMap<number, Sources> {
   const chosen = links.filter((link) => isUplink(link, { links, addresses })).slice(0, limit);
   const firstOf = (family: Family, among: readonly LinkRecord[]) =>
     among.flatMap(({ index }) => primaryAddress(addresses, index, family) ?? [])[0];
-  const readable = chosen.filter(isReadableDevice);
+  const served = chosen.filter(isServed);
   const sourceOf = (family: Family, link: LinkRecord) =>
-    firstOf(family, isReadableDevice(link) ? [link, ...readable] : readable);
+    firstOf(family, isServed(link) ? [link, ...served] : served);
   return new Map(chosen.map((link) => [link.index, [sourceOf(4, link), sourceOf(6, link)]]));
 }
 
@@ -84,9 +85,12 @@ export class Uplinks {
     this.#filter = filter;
   }
 
-  /** Throws SystemError. */
-  set(network: Network, isUplink: UplinkFilter): void {
-    const entries = sourcesOf(network, isUplink, this.#map.maxEntries);
+  /**
+   * @param isServed by programs: clients' devices
+   * Throws SystemError.
+   */
+  set(network: Network, isUplink: UplinkFilter, isServed: DeviceFilter): void {
+    const entries = sourcesOf(network, isUplink, isServed, this.#map.maxEntries);
     const sources = new Set([...entries.values()].flat().filter((source) => source !== undefined));
     for (const source of sources) this.#addSource(source);
     for (const key of [...this.#map.keys()]) if (!entries.has(key.readUInt32LE())) this.#map.delete(key);

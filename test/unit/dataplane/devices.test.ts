@@ -19,7 +19,7 @@ const ethernet = 1;
 const none = 65534;
 
 function device(name: string, kind: string, more: Partial<DeviceTraits> = {}): DeviceTraits {
-  return { name, kind, slaveKind: '', type: ethernet, isLoopback: false, ...more };
+  return { name, kind, slaveKind: '', type: ethernet, isLoopback: false, isUp: true, ...more };
 }
 
 const node: readonly DeviceTraits[] = [
@@ -46,6 +46,7 @@ const chosen = (filter: (device: DeviceTraits) => boolean) => node.filter(filter
 
 test('clients enter by veth, netkit, physical, bond and vlan devices and tunnels', () => {
   assert.equal(isClientDevice(device('tap0', 'tun')), false); // a virtual machine's
+  assert.equal(isClientDevice(device('tunl0', 'ipip', { type: 768, isUp: false })), false); // the module's own
   assert.deepEqual(chosen(isClientDevice), [
     'eth0',
     'bond0',

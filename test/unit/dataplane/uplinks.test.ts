@@ -2,6 +2,7 @@
 // Which devices lead off a node, by rule and by option, and which address packets leave there with.
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { isClientDevice } from '../../../src/dataplane/bpf/devices.ts';
 import { isUplink, type Network, parseUplinks, sourcesOf } from '../../../src/dataplane/bpf/uplinks.ts';
 import { InputError } from '../../../src/errors.ts';
 import { addressBytes } from '../../../src/model/address.ts';
@@ -120,7 +121,10 @@ suite('uplinks', () => {
 suite('sources of uplinks', () => {
   const two = [link(2, 'eth0', ''), link(3, 'eth1', '')];
   const sources = (...found: readonly AddressRecord[]) =>
-    [...sourcesOf({ links: two, addresses: found }, isUplink, 100)].map(([index, each]) => [index, ...each]);
+    [...sourcesOf({ links: two, addresses: found }, isUplink, isClientDevice, 100)].map(([index, each]) => [
+      index,
+      ...each,
+    ]);
 
   test('each device has its first address of each family', () => {
     const found = sources(
@@ -143,17 +147,16 @@ suite('sources of uplinks', () => {
     ]);
   });
 
-  test('a device whose packets cannot be read has the address of one where replies can be', () => {
+  test('a device that is not served has the address of one that is, where replies are met', () => {
     const mixed = [link(9, 'gre0', 'gre', { type: 778 }), link(10, 'sit0', 'sit', { type: 776 }), ...two];
     const found = [address(9, '10.9.0.1/24'), address(3, '203.0.113.1/24')];
     assert.deepEqual(
-      [...sourcesOf({ links: mixed, addresses: found }, isUplink, 100)].map(([index, [source4]]) => [
-        index,
-        source4,
-      ]),
+      [...sourcesOf({ links: mixed, addresses: found }, isUplink, isClientDevice, 100)].map(
+        ([index, [source4]]) => [index, source4],
+      ),
       [9, 10, 2, 3].map((index) => [index, '203.0.113.1']),
     );
-    const alone = sourcesOf({ links: mixed.slice(0, 2), addresses: found }, isUplink, 100);
+    const alone = sourcesOf({ links: mixed.slice(0, 2), addresses: found }, isUplink, isClientDevice, 100);
     assert.deepEqual(alone.get(9), [undefined, undefined]);
   });
 
@@ -171,7 +174,7 @@ suite('sources of uplinks', () => {
   test('an address of a device that is no uplink is nobody’s source', () => {
     const mixed = { links: [...two, link(18, 'dummy0', 'dummy')], addresses: [address(18, '192.0.2.50/24')] };
     assert.deepEqual(
-      [...sourcesOf(mixed, isUplink, 100)],
+      [...sourcesOf(mixed, isUplink, isClientDevice, 100)],
       [
         [2, [undefined, undefined]],
         [3, [undefined, undefined]],
@@ -181,6 +184,6 @@ suite('sources of uplinks', () => {
 
   test('no more devices are taken than the map holds', () => {
     assert.deepEqual(sources().length, 2);
-    assert.deepEqual([...sourcesOf({ links: two, addresses: [] }, isUplink, 1).keys()], [2]);
+    assert.deepEqual([...sourcesOf({ links: two, addresses: [] }, isUplink, isClientDevice, 1).keys()], [2]);
   });
 });

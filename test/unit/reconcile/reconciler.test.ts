@@ -2,7 +2,10 @@
 // Reconciling against a data plane that refuses, with a clock that the test moves.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { OperationFailure } from '../../../src/dataplane/data-plane.ts';
 import { MemoryDataPlane } from '../../../src/dataplane/memory/memory-data-plane.ts';
+import { OperationError } from '../../../src/errors.ts';
+import type { Operation } from '../../../src/model/operation.ts';
 import type { VirtualService } from '../../../src/model/virtual-service.ts';
 import { Reconciler, type Reconciliation } from '../../../src/reconcile/reconciler.ts';
 
@@ -77,6 +80,21 @@ test('what failed is reported and tried again, ever more seldom, until it succee
   dataPlane.maxServices = 2;
   expire();
   assert.deepEqual(ports(dataPlane), [80, 81]);
+  assert.equal(isWaiting(), false);
+});
+
+test('while some of it succeeds, what failed is tried again soon', () => {
+  class OneAtATime extends MemoryDataPlane {
+    override apply([first, ...others]: readonly Operation[]): readonly OperationFailure[] {
+      const error = new OperationError('ENOSPC', 'full');
+      return [...super.apply(first ? [first] : []), ...others.map((operation) => ({ operation, error }))];
+    }
+  }
+  const dataPlane = new OneAtATime();
+  const { reconciler, expire, isWaiting } = setUp(dataPlane);
+  reconciler.want([service(80), service(81), service(82), service(83)]);
+  assert.deepEqual([expire(), expire(), expire()], [1000, 1000, 1000]);
+  assert.deepEqual(ports(dataPlane), [80, 81, 82, 83]);
   assert.equal(isWaiting(), false);
 });
 
