@@ -88,10 +88,10 @@ static __always_inline int is_ours(struct bpf_sock_addr *ctx)
 /* What the caller of connect() or sendmsg() gets for a reason: what ICMP would have told it, but at once. */
 static __always_inline int answer(enum reason reason)
 {
-	if (reason < REASON_REJECTED_NO_DESTINATION)
+	if (reason < REASON_REJECTED_NO_SERVICE)
 		return ALLOW;
 	count_reason(reason);
-	if (reason == REASON_REJECTED_NO_DESTINATION)
+	if (reason == REASON_REJECTED_NO_DESTINATION || reason == REASON_REJECTED_NO_SERVICE)
 		bpf_set_retval(-ECONNREFUSED);
 	else if (reason == REASON_DROPPED_NO_DESTINATION || reason == REASON_DROPPED_SOURCE_RANGE)
 		bpf_set_retval(-ETIMEDOUT);

@@ -52,11 +52,11 @@ int handle_reject(struct __sk_buff *skb)
 }
 
 /*
- * A packet to a virtual address, at a port where no service is, that no router would send on: an address of this host's
- * would be at its target, and its sender be told that nobody listens. So a traceroute ends here.
+ * A first packet to a virtual address, at a port where no service is: were the address this host's, its sender would be
+ * told that nobody listens. So a traceroute ends here, too.
  */
 SEC("tc")
-int handle_last_hop(struct __sk_buff *skb)
+int handle_no_service(struct __sk_buff *skb)
 {
 	enum family family = family_of_skb(skb);
 	struct packet packet = {};

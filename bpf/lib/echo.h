@@ -12,18 +12,12 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "client.h"
+#include "hosted.h"
 #include "icmp.h"
 #include "icmp_error.h"
 #include "ip.h"
 #include "l2.h"
 #include "maps.h"
-
-static __always_inline int is_hosted(const struct address *address, enum family family)
-{
-	struct hosted_address key = { .address = *address, .family = family };
-
-	return bpf_map_lookup_elem(&hosted_addresses, &key) != NULL;
-}
 
 /*
  * Whether a packet that was sent to a virtual address may be answered in its name: where it enters the node, or where

@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
+#include "client.h"
 #include "forward.h"
 #include "handlers.h"
 #include "icmp.h"
@@ -13,6 +14,7 @@
 #include "local.h"
 #include "parse.h"
 #include "skb.h"
+#include "uplink.h"
 
 /* What has no TCP, UDP or SCTP header right behind a plain IP header. */
 static __always_inline int hand_over_rest(__u8 protocol, enum reason reason, enum family family, enum hook hook)
@@ -27,6 +29,18 @@ enum way { UP_THE_STACK, STRAIGHT };
 
 /* A function's result, where the way is straight: the packet is no request of a connection, nor begins one. */
 #define VERDICT_MISSED 0x300
+
+/*
+ * Whether a packet to what may be a virtual address asks for an answer. Datagrams from outside are mostly tunnels', to
+ * the node's own addresses, and have to end here to be looked at.
+ */
+static __always_inline int asks_for_answer(const struct __sk_buff *skb, const struct cursor *cursor,
+					   const struct packet *packet)
+{
+	if (packet->tuple.protocol == IPPROTO_UDP && is_uplink(skb->ifindex))
+		return is_at_last_hop(cursor, packet->tuple.family);
+	return may_open(packet);
+}
 
 /*
  * `family`, `hook` and `way` are constants: each set of them is a straight path of its own, short enough for the
@@ -55,8 +69,8 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 		return hand_over_to(HANDLER_ONE_PACKET);
 	if (reason != REASON_PASSED_NOT_OURS)
 		return verdict_of(reason);
-	if (hook == HOOK_INGRESS && is_at_last_hop(&cursor, family))
-		return hand_over_to(HANDLER_LAST_HOP);
+	if (hook == HOOK_INGRESS && asks_for_answer(skb, &cursor, &packet))
+		return hand_over_to(HANDLER_NO_SERVICE);
 	return way == STRAIGHT ? VERDICT_MISSED : TC_ACT_UNSPEC;
 }
 

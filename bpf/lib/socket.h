@@ -6,6 +6,7 @@
 
 #include "conn.h"
 #include "decide.h"
+#include "hosted.h"
 #include "reuse.h"
 #include "view.h"
 
@@ -22,6 +23,10 @@ static __noinline enum reason decide_for_socket(struct packet *packet, __u64 coo
 	enum reason reason;
 
 	reason = service_of(packet, &service);
+	/* Sockets of UDP are connected to any port, only to learn their own address. */
+	if (reason == REASON_PASSED_NOT_OURS && packet->tuple.protocol == IPPROTO_TCP &&
+	    is_hosted(&packet->tuple.destination, packet->tuple.family))
+		return REASON_REJECTED_NO_SERVICE;
 	if (reason != REASON_TRANSLATED)
 		return reason;
 	if (!(packet->tuple.source.words[0] | packet->tuple.source.words[1] | packet->tuple.source.words[2] |

@@ -219,8 +219,7 @@ class Fuzz implements Disposable {
       this.#count('dropped');
       assert.equal(hook, 'ingress', 'nothing is dropped on its way to a client');
       // What was known may have ended since, and a packet of it then ends here, too.
-      const mayEndHere =
-        wire && this.#virtuals.has(wire.destination) && mayBegin(wire) && hopLimitOf(frame) <= 1;
+      const mayEndHere = wire && this.#virtuals.has(wire.destination) && mayBegin(wire);
       const isOurs = wire && (this.#targetOf(wire) || mayEndHere);
       assert.ok(isOurs, 'only packets of a virtual service are dropped');
       assert.equal(this.#droppedCount(), ++this.#drops, 'one more packet counted as dropped');
@@ -249,11 +248,10 @@ class Fuzz implements Disposable {
     return this.#targets.get(`${wire.protocol} ${wire.destination} ${wire.destinationPort}`);
   }
 
-  /** A packet that its hop limit ends, to a virtual address's port where no service is. */
+  /** A first packet to a virtual address's port where no service is. */
   #endsHere(frame: Buffer, wire: Wire, hook: string): boolean {
     return (
       hook === 'ingress' &&
-      hopLimitOf(frame) <= 1 &&
       frame.readUIntBE(0, 6) === 0 &&
       mayBegin(wire) &&
       !this.#targetOf(wire) &&
@@ -378,10 +376,6 @@ function isReplyOf(known: Known, out: Wire): boolean {
 /** A client's source port of 20 is never scheduled. */
 function mayOpen(wire: Wire): boolean {
   return wire.sourcePort !== 20 && mayBegin(wire);
-}
-
-function hopLimitOf(frame: Buffer): number {
-  return frame[ethernetLength + (frame[12] === 8 ? 8 : 7)] ?? 0;
 }
 
 function mayBegin(wire: Wire): boolean {

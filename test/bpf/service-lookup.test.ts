@@ -95,11 +95,12 @@ suite('services that packets are for', { skip: missingForBpf() ?? false }, () =>
       );
     });
 
-    test(`${family} tcp masq: FTP → packets to other privileged ports, of UDP, and from port 20 are untouched`, () => {
+    test(`${family} tcp masq: FTP → packets to other privileged ports and of UDP are for no service, those from port 20 untouched`, () => {
       using plane = TestPlane.reuse();
       const service = serve(plane, ftp, podFour, { persistence });
-      for (const port of [22, 80, 1023]) isUntouched(plane, request(port));
-      isUntouched(plane, request(passive, { protocol: 'udp' }));
+      for (const port of [22, 80, 1023]) isRejected(plane, request(port));
+      isRejected(plane, request(passive, { protocol: 'udp' }));
+      assert.equal(plane.reason('rejected_no_service'), 4n);
       isUntouched(plane, request(ftp, { sourcePort: ftpData }));
       assert.equal(plane.reason('passed_ftp_data'), 1n);
       goesTo(plane, request(passive), podFour, passive);
@@ -107,15 +108,16 @@ suite('services that packets are for', { skip: missingForBpf() ?? false }, () =>
       isUntouched(plane, request(passive));
     });
 
-    test(`${family} tcp: FTP without persistence, or without destinations → its own port is served or rejected, others are untouched`, () => {
+    test(`${family} tcp: FTP without persistence, or without destinations → its own port is served or rejected, others are for no service`, () => {
       using plane = TestPlane.reuse();
       const service = serve(plane, ftp, podFour);
       goesTo(plane, request(ftp), podFour, ftp);
-      isUntouched(plane, request(passive));
+      isRejected(plane, request(passive));
       plane.apply({ do: 'delete-service', service });
       serve(plane, ftp, undefined, { persistence });
-      isUntouched(plane, request(passive));
+      isRejected(plane, request(passive));
       isRejected(plane, request(ftp));
+      assert.equal(plane.reason('rejected_no_service'), 2n);
       assert.equal(plane.reason('rejected_no_destination'), 1n);
     });
 

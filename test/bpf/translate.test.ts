@@ -158,13 +158,16 @@ for (const wayIn of ['tc', 'xdp and tc'] satisfies WayIn[]) {
           assert.equal(plane.reason('dropped_no_destination'), 1n);
         });
 
-        test(`${wayIn} ${family} ${protocol}: a packet to another port of a virtual address → untouched`, () => {
+        test(`${wayIn} ${family} ${protocol}: a packet to another port of a virtual address → rejected with ICMP port unreachable`, () => {
           using plane = TestPlane.reuse({ wayIn });
           plane.serve(protocol, format(virtual, 80), [format(destination, 8080)]);
-          const other = { ...request, destinationPort: 81 };
-          const outcome = plane.ingress(buildPacket(other));
-          assert.equal(outcome.verdict, 'pass');
-          assertPacket(outcome.packet, other);
+          const outcome = plane.ingress(buildPacket({ ...request, destinationPort: 81 }));
+          assert.equal(outcome.verdict, 'redirect');
+          const kind = family === 'v4' ? 'protocol 1' : 'protocol 58';
+          const code = family === 'v4' ? 'type 3 code 3' : 'type 1 code 4';
+          assert.equal(printPacket(outcome.packet), `${kind} ${virtual} > ${client} ${code}`);
+          assertIcmpChecksum(outcome.packet, family);
+          assert.equal(plane.reason('rejected_no_service'), 1n);
         });
 
         test(`${wayIn} ${family} ${protocol}: source port 20 → never scheduled, untouched`, () => {

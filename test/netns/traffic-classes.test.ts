@@ -161,9 +161,11 @@ for (const cni of wirings) {
         // An unconnected socket never hears of ICMP errors; the host's hear from sendmsg itself.
         const refused = way === 'udp' ? (['host'] as const) : (['pod', 'host', 'outside'] as const);
         for (const from of refused) {
-          test(`${title}: a service without destinations refuses ${from} at once`, async () => {
+          test(`${title}: a service without destinations, or a port without service, refuses ${from} at once`, async () => {
             const address = (from === 'outside' ? externalEmpty : serviceEmpty)[family];
             assert.deepEqual(tally(await ask(from, way, address, serviceEmpty.port)), { refused: 1 });
+            if (way === 'tcp' || from === 'pod')
+              assert.deepEqual(tally(await ask(from, way, address, serviceEmpty.port + 1)), { refused: 1 });
           });
         }
       }
