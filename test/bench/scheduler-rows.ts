@@ -28,8 +28,8 @@ const rounds = 31;
 const flatConnections = 512;
 const connections = 64;
 /** Those before them, so that what they need is in the cache: of the flat ones, most of a thousand destinations. */
-const warmUp = 64;
-const flatWarmUp = 2048;
+const warmUp = 512;
+const flatWarmUp = 1536;
 const tableSize = 2_097_152;
 /** 10.98.0.1 and up, 10.65.0.0 and up: addresses by number. */
 const virtualBase = 0x0a620001;
