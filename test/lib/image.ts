@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What deploy/Dockerfile makes, as a folder to be the root of a process: Node.js, the libraries it needs, and scripts/image-root.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,13 +33,22 @@ export function readDaemonSet(): DaemonSet {
   return load(readFileSync(`${project}deploy/kustomize/base/daemonset.yaml`, 'utf8')) as DaemonSet;
 }
 
+/** What scripts/image-root puts into a folder. Takes some seconds, and minutes where nothing is built. */
+export function makeImageRoot(path: string): void {
+  execFileSync(`${project}scripts/image-root`, [path, nodePath], { stdio: 'pipe' });
+}
+
 export class ImageRoot implements Disposable {
   readonly path: string;
 
-  /** Takes some seconds, and minutes where nothing is built. */
   constructor() {
     this.path = mkdtempSync(join(tmpdir(), 'bpvs-image-'));
-    execFileSync(`${project}scripts/image-root`, [this.path, nodePath], { stdio: 'pipe' });
+    makeImageRoot(this.path);
+    // As in the base image.
+    for (const folder of ['bin', 'lib', 'lib64', 'sbin']) {
+      mkdirSync(join(this.path, 'usr', folder), { recursive: true });
+      symlinkSync(`usr/${folder}`, join(this.path, folder));
+    }
     const node = realpathSync(process.execPath);
     this.#copy(node, nodePath);
     const libraries = execFileSync('ldd', [node], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g);

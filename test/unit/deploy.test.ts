@@ -2,14 +2,17 @@
 // What is in deploy/ fits to what a cluster made by kubeadm has, and to the code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadAll } from 'js-yaml';
 import { parseCommandLine } from '../../src/config/command-line.ts';
-import { readDaemonSet } from '../lib/image.ts';
+import { makeImageRoot, readDaemonSet } from '../lib/image.ts';
 
-const base = fileURLToPath(new URL('../../deploy/kustomize/base/', import.meta.url));
+const project = fileURLToPath(new URL('../../', import.meta.url));
+const base = `${project}deploy/kustomize/base/`;
 const { metadata, spec } = readDaemonSet();
 const pod = spec.template.spec;
 const [container] = pod.containers;
@@ -78,7 +81,7 @@ test('kustomize builds the base with the image in every container', (t) => {
 
 for (const name of ['remove-bpvs', 'remove-kube-proxy-rules']) {
   test(`kustomize builds ${name}, which runs on every node`, (t) => {
-    const folder = fileURLToPath(new URL(`../../deploy/kustomize/${name}/`, import.meta.url));
+    const folder = `${project}deploy/kustomize/${name}/`;
     const { status, stdout, stderr, error } = spawnSync('kubectl', ['kustomize', folder], {
       encoding: 'utf8',
     });
@@ -89,3 +92,38 @@ for (const name of ['remove-bpvs', 'remove-kube-proxy-rules']) {
     assert.deepEqual(set?.spec.template.spec.tolerations, [{ operator: 'Exists' }]);
   });
 }
+
+test('what the image adds is in no folder that is a link in its base, and is all that is opened', () => {
+  const root = mkdtempSync(join(tmpdir(), 'bpvs-image-root-'));
+  try {
+    makeImageRoot(root);
+    assert.deepEqual(readdirSync(root).sort(), ['bpvs', 'usr']);
+    assert.deepEqual(readdirSync(`${root}/usr`).sort(), ['lib', 'local']);
+    const built = readdirSync(`${project}bpf`).filter((name) => name.endsWith('.bpf.c'));
+    for (const name of built) assert.ok(existsSync(`${root}/bpvs/build/bpf/${name.slice(0, -1)}o`), name);
+    for (const program of ['bpvs', 'bpvsadm']) {
+      const [first] = readFileSync(`${root}/bpvs/build/agent/${program}.js`, 'utf8').split('\n', 1);
+      assert.equal(first, '#!/nodejs/bin/node');
+    }
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
+test('the image is built from what it needs, and from nothing else of a working tree', () => {
+  const [first, ...others] = readFileSync(`${project}.dockerignore`, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  assert.equal(first, '*');
+  const sent = others.map((line) => line.replace(/^!/, ''));
+  assert.deepEqual(
+    others,
+    sent.map((path) => `!${path}`),
+  );
+  for (const path of sent) assert.ok(existsSync(project + path), path);
+  const copied = readFileSync(`${project}deploy/Dockerfile`, 'utf8').matchAll(/^COPY (?!--)(.+) \S+$/gm);
+  const named = [...copied].flatMap(([, words = '']) => words.split(' ')).filter((path) => path !== '.');
+  assert.deepEqual(named, ['package.json', 'package-lock.json']);
+  for (const path of [...named, 'binding.gyp', 'bpf', 'native', 'scripts', 'src'])
+    assert.ok(sent.includes(path), path);
+});
