@@ -19,10 +19,12 @@ export function activeSection({ mode }: Pick<KubeProxyConfiguration, 'mode'>): M
   return mode === 'ipvs' || mode === 'nftables' ? mode : 'iptables';
 }
 
-/** A field is set where it differs from what an absent one would be: "", 0, false and [] are set only of pointers. */
+/** A field is set where it differs from what an absent one would be: "", 0, false, [] and no bytes are set only of pointers. */
 export function isSet<P extends FieldPath>(path: P, value: KubeProxyConfiguration[P] | undefined): boolean {
   if (value === undefined || value === null) return false;
-  if (fieldOf(path).isPointer) return true;
+  const { isPointer, kind } = fieldOf(path);
+  if (isPointer) return true;
+  if (kind === 'quantity' && value === '0') return false;
   if (typeof value === 'object') return Object.keys(value).length > 0;
   return value !== '' && value !== 0 && value !== false;
 }

@@ -35,5 +35,8 @@ test('empty values count as absent, but for fields where zero means something', 
     report('portRange: ""\nnodePortAddresses: []\nipvs: {tcpTimeout: 0s}\niptables: {masqueradeBit: null}\n'),
     [],
   );
+  // As kubeadm writes it.
+  const none = '{infoBufferSize: "0"}';
+  assert.deepEqual(report(`logging: {options: {json: ${none}, text: ${none}}}\n`), []);
   assert.deepEqual(report('conntrack: {maxPerCore: 0}\n'), ['honoured  conntrack.maxPerCore: 0']);
 });
