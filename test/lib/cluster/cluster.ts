@@ -170,6 +170,8 @@ export class Cluster implements AsyncDisposable {
       ['--client-ca-file', file('ca.crt')],
       ['--token-auth-file', file('tokens.csv')],
       ['--authorization-mode', 'RBAC'],
+      // As kubeadm has it: the DaemonSet's init container is privileged.
+      ['--allow-privileged=true'],
       ['--service-account-issuer', 'https://kubernetes.default.svc'],
       ['--service-account-key-file', file('accounts.key')],
       ['--service-account-signing-key-file', file('accounts.key')],
