@@ -258,8 +258,7 @@ int end_connection(struct __sk_buff *skb)
 	return 0;
 }
 
-/* Which kinds of services there are that packets do not find by their own address and port: cb[0], enum service_kind.
- */
+/* Which kinds of services there are that take more than a packet's address and port: cb[0], enum service_kind. */
 SEC("tc")
 int set_service_kinds(struct __sk_buff *skb)
 {

@@ -86,8 +86,10 @@ static __always_inline int would_be_request(const struct connection *connection,
 		.protocol = connection->protocol,
 		.family = family,
 	};
-	__u32 index = flow->connection;
+	__u32 index = flow->connection, kinds = kinds_of_services();
 
+	if (!(kinds & SERVICES_AT_DESTINATIONS))
+		return 0;
 	if (family == FAMILY_IPV4) {
 		key.address.words[0] = connection->destination;
 	} else {
@@ -98,8 +100,7 @@ static __always_inline int would_be_request(const struct connection *connection,
 		key.address = addresses->destination;
 	}
 	return has_address(&virtual_addresses, &key.address) &&
-	       (kinds_of_services() & (SERVICES_OF_FTP | SERVICES_OF_ALL_PORTS) ||
-		bpf_map_lookup_elem(&services, &key));
+	       (kinds & (SERVICES_OF_FTP | SERVICES_OF_ALL_PORTS) || bpf_map_lookup_elem(&services, &key));
 }
 
 /* Hairpins go back out of a device that may not send what was received by XDP. */

@@ -70,11 +70,12 @@ enum service_view {
 	VIEW_OUTSIDE = 0x80,
 };
 
-/* Services that are not found by a packet's address and port alone: those that there are, in settings. */
+/* Services that take more than to look for a packet's address and port: those that there are, in settings. */
 enum service_kind {
 	SERVICES_OF_MARKS = 1 << 0,
 	SERVICES_OF_FTP = 1 << 1,
 	SERVICES_OF_ALL_PORTS = 1 << 2,
+	SERVICES_AT_DESTINATIONS = 1 << 3, /* their address is a destination's, too */
 };
 
 /* Of a firewall mark, which is then the first word of the address, the protocol and the port are 0. */
@@ -428,9 +429,13 @@ struct fragmented_datagram {
 	__u8 padding[4];
 };
 
-/* The bits of virtual_addresses and destination_addresses: a hash of so many bits says which one is an address's. */
+/*
+ * The bits of virtual_addresses and destination_addresses, two to the power of FILTER_BITS. Those of 512 addresses in a
+ * row, a block, are in a row, too: in one cache line, which a hash of the block says.
+ */
 enum filter {
-	FILTER_BITS = 18,
+	FILTER_BITS = 20,
+	FILTER_BLOCK_BITS = 9,
 };
 
 enum xdp_places {

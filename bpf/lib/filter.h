@@ -11,10 +11,17 @@
 #include "hash.h"
 #include "maps.h"
 
+static __always_inline __u32 filter_bit(__u32 folded)
+{
+	__u32 place = folded & ((1 << FILTER_BLOCK_BITS) - 1);
+
+	return mix_bits(folded >> FILTER_BLOCK_BITS, FILTER_BITS - FILTER_BLOCK_BITS) << FILTER_BLOCK_BITS | place;
+}
+
 /* @param filter virtual_addresses or destination_addresses */
 static __always_inline int has_address(void *filter, const struct address *address)
 {
-	__u32 bit = mix_address(fold_address(address), FILTER_BITS), index = bit / 64;
+	__u32 bit = filter_bit(fold_address(address)), index = bit / 64;
 	const __u64 *word = bpf_map_lookup_elem(filter, &index);
 
 	return !word || *word >> bit % 64 & 1;

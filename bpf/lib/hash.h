@@ -20,17 +20,17 @@ static __always_inline __u32 hash_address(__u32 folded, __u32 bits)
 }
 
 /*
- * A hash whose bits look random also for addresses in a row, which hash_address spreads evenly: two rows of them would
- * then meet in all bits or in none. The finalizer of MurmurHash3.
+ * A hash that looks random also for numbers in a row, which hash_address spreads evenly: two rows of them would then
+ * meet in all bits or in none. The finalizer of MurmurHash3.
  */
-static __always_inline __u32 mix_address(__u32 folded, __u32 bits)
+static __always_inline __u32 mix_bits(__u32 number, __u32 bits)
 {
-	folded ^= folded >> 16;
-	folded *= 0x85ebca6bU;
-	folded ^= folded >> 13;
-	folded *= 0xc2b2ae35U;
-	folded ^= folded >> 16;
-	return folded >> (32 - bits);
+	number ^= number >> 16;
+	number *= 0x85ebca6bU;
+	number ^= number >> 13;
+	number *= 0xc2b2ae35U;
+	number ^= number >> 16;
+	return number >> (32 - bits);
 }
 
 #endif

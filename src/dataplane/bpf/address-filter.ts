@@ -6,6 +6,7 @@ import type { BpfMap } from '../../native/bpf-map.ts';
 import { enums } from './layouts.ts';
 import { word } from './words.ts';
 
+const { FILTER_BITS, FILTER_BLOCK_BITS } = enums.filter;
 const wordBits = 64;
 
 /**
@@ -60,11 +61,17 @@ export class AddressFilter {
   }
 }
 
-/** bpf/lib/hash.h: fold_address, mix_address. */
+/** bpf/lib/filter.h: filter_bit, of what bpf/lib/hash.h makes of an address: fold_address. */
 function bitOf(address: Address): number {
   const view = new DataView(addressBytes(address).buffer);
   const folded = view.getUint32(0) ^ view.getUint32(4) ^ view.getUint32(8) ^ view.getUint32(12);
-  const first = Math.imul(folded ^ (folded >>> 16), 0x85ebca6b);
+  const block = mixBits(folded >>> FILTER_BLOCK_BITS, FILTER_BITS - FILTER_BLOCK_BITS);
+  return (block << FILTER_BLOCK_BITS) | (folded & (2 ** FILTER_BLOCK_BITS - 1));
+}
+
+/** bpf/lib/hash.h: mix_bits. */
+function mixBits(number: number, bits: number): number {
+  const first = Math.imul(number ^ (number >>> 16), 0x85ebca6b);
   const second = Math.imul(first ^ (first >>> 13), 0xc2b2ae35);
-  return (second ^ (second >>> 16)) >>> (32 - enums.filter.FILTER_BITS);
+  return (second ^ (second >>> 16)) >>> (32 - bits);
 }

@@ -70,6 +70,7 @@ export class BpfDataPlane implements DataPlane {
       programs.maps,
       !programs.isAdopted,
       virtualFilter,
+      kinds,
       this.#profile,
       zeroStatistics,
       caches,

@@ -15,6 +15,7 @@ import { decodeDestination, encodeDestination } from './codec.ts';
 import { layouts } from './layouts.ts';
 import { Overloads } from './overloads.ts';
 import type { SchedulerCaches } from './scheduler-caches.ts';
+import type { ServiceKinds } from './service-kinds.ts';
 import { decode } from './struct.ts';
 import { word } from './words.ts';
 
@@ -47,6 +48,7 @@ export class DestinationTable {
   readonly #destinationFilter: AddressFilter;
   /** Requests of connections go to these addresses, also of services that are gone. */
   readonly #virtualFilter: AddressFilter;
+  readonly #kinds: ServiceKinds;
   readonly #caches: SchedulerCaches;
   readonly #now: () => number;
   readonly #trash = new Map<string, Removed>();
@@ -68,6 +70,7 @@ export class DestinationTable {
     maps: BpfMaps,
     areMapsNew: boolean,
     virtualFilter: AddressFilter,
+    kinds: ServiceKinds,
     profile: VersionProfile,
     zeroStatistics: (index: number) => void,
     caches: SchedulerCaches,
@@ -77,6 +80,7 @@ export class DestinationTable {
     this.#overloads = new Overloads(maps, profile);
     this.#destinationFilter = new AddressFilter(maps.get('destination_addresses'));
     this.#virtualFilter = virtualFilter;
+    this.#kinds = kinds;
     this.#destinations = maps.get('destinations');
     this.#loads = maps.get('destination_loads');
     this.#zeroStatistics = zeroStatistics;
@@ -222,11 +226,13 @@ export class DestinationTable {
     this.#destinations.update(word(slot.index), new Uint8Array(layouts.destination.size));
     this.#destinationFilter.remove(slot.destination.address);
     this.#virtualFilter.removeService(slot.service);
+    this.#kinds.removeDestination(slot.destination.address);
     this.#free.push(slot.index);
   }
 
   /** Lets the packets of its connections through the filters. */
   #pass(slot: Slot): void {
+    this.#kinds.addDestination(slot.destination.address);
     this.#destinationFilter.add(slot.destination.address);
     this.#virtualFilter.addService(slot.service);
   }

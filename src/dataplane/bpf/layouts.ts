@@ -348,7 +348,7 @@ export const enums = {
   destination_flag: { DESTINATION_AVAILABLE: 1, DESTINATION_INSIDE: 2, DESTINATION_OUTSIDE: 4 },
   direction: { DIRECTION_REQUEST: 0, DIRECTION_REPLY: 1 },
   family: { FAMILY_IPV4: 4, FAMILY_IPV6: 6 },
-  filter: { FILTER_BITS: 18 },
+  filter: { FILTER_BITS: 20, FILTER_BLOCK_BITS: 9 },
   flow_table: { FLOW_BUCKET_SLOTS: 7 },
   handler: {
     HANDLER_INGRESS4: 0,
@@ -435,7 +435,12 @@ export const enums = {
     SERVICE_HAS_RANGES: 64,
   },
   service_view: { VIEW_OUTSIDE: 128 },
-  service_kind: { SERVICES_OF_MARKS: 1, SERVICES_OF_FTP: 2, SERVICES_OF_ALL_PORTS: 4 },
+  service_kind: {
+    SERVICES_OF_MARKS: 1,
+    SERVICES_OF_FTP: 2,
+    SERVICES_OF_ALL_PORTS: 4,
+    SERVICES_AT_DESTINATIONS: 8,
+  },
   template_protocol: { TEMPLATE_PROTOCOL: 64 },
   xdp_places: { XDP_DEVICES: 4096 },
   abi_version: { ABI_VERSION: 4 },

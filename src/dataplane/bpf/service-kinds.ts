@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which kinds of virtual services there are, of those that packets do not find by their own address and port.
+// Which kinds of virtual services there are, of those that take more than to look for a packet's address and port.
+import type { Address } from '../../model/address.ts';
 import type { VirtualServiceKey } from '../../model/virtual-service.ts';
 import { enums } from './layouts.ts';
 
-const { SERVICES_OF_MARKS, SERVICES_OF_FTP, SERVICES_OF_ALL_PORTS } = enums.service_kind;
+const { SERVICES_OF_MARKS, SERVICES_OF_FTP, SERVICES_OF_ALL_PORTS, SERVICES_AT_DESTINATIONS } =
+  enums.service_kind;
 const ftpPort = 21;
 
 /**
@@ -13,6 +15,8 @@ const ftpPort = 21;
 export class ServiceKinds {
   readonly #write: (kinds: number) => void;
   readonly #uses = new Map<number, number>();
+  readonly #virtualAddresses = new Counter();
+  readonly #destinationAddresses = new Counter();
   #written: number;
   /** Those of an earlier process, until all its services are known. */
   #inherited: number;
@@ -24,11 +28,27 @@ export class ServiceKinds {
   }
 
   add(key: VirtualServiceKey): void {
-    this.#count(key, 1);
+    const kind = kindOf(key);
+    if (kind !== undefined) this.#count(kind, 1);
+    if (key.mark !== undefined || !this.#virtualAddresses.add(key.address)) return;
+    if (this.#destinationAddresses.has(key.address)) this.#count(SERVICES_AT_DESTINATIONS, 1);
   }
 
   remove(key: VirtualServiceKey): void {
-    this.#count(key, -1);
+    const kind = kindOf(key);
+    if (kind !== undefined) this.#count(kind, -1);
+    if (key.mark !== undefined || !this.#virtualAddresses.remove(key.address)) return;
+    if (this.#destinationAddresses.has(key.address)) this.#count(SERVICES_AT_DESTINATIONS, -1);
+  }
+
+  addDestination(address: Address): void {
+    if (this.#destinationAddresses.add(address) && this.#virtualAddresses.has(address))
+      this.#count(SERVICES_AT_DESTINATIONS, 1);
+  }
+
+  removeDestination(address: Address): void {
+    if (this.#destinationAddresses.remove(address) && this.#virtualAddresses.has(address))
+      this.#count(SERVICES_AT_DESTINATIONS, -1);
   }
 
   /** All services of an earlier process have been added. */
@@ -37,9 +57,7 @@ export class ServiceKinds {
     this.#update();
   }
 
-  #count(key: VirtualServiceKey, change: number): void {
-    const kind = kindOf(key);
-    if (kind === undefined) return;
+  #count(kind: number, change: number): void {
     this.#uses.set(kind, (this.#uses.get(kind) ?? 0) + change);
     this.#update();
   }
@@ -50,6 +68,30 @@ export class ServiceKinds {
     if (kinds === this.#written) return;
     this.#write(kinds);
     this.#written = kinds;
+  }
+}
+
+/** How many have each address. */
+class Counter {
+  readonly #uses = new Map<Address, number>();
+
+  has(address: Address): boolean {
+    return this.#uses.has(address);
+  }
+
+  /** @returns whether it is the first */
+  add(address: Address): boolean {
+    const uses = this.#uses.get(address) ?? 0;
+    this.#uses.set(address, uses + 1);
+    return uses === 0;
+  }
+
+  /** @returns whether it was the last */
+  remove(address: Address): boolean {
+    const uses = this.#uses.get(address) ?? 0;
+    if (uses > 1) this.#uses.set(address, uses - 1);
+    else this.#uses.delete(address);
+    return uses === 1;
   }
 }
 
