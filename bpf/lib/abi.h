@@ -285,10 +285,10 @@ struct connection {
 	__u32 destination_index;
 	__u16 generation;
 	__u8 protocol;
-	__u8 flags;        /* enum connection_flag, as it was opened */
-	__u8 is_half_open; /* only one side has been heard */
-	__u8 is_orphan;    /* its destination is not configured any more */
-	__u8 padding[2];
+	__u8 flags;            /* enum connection_flag, as it was opened */
+	__u8 is_half_open;     /* only one side has been heard */
+	__u8 is_orphan;        /* its destination is not configured any more */
+	__u16 half_open_place; /* while it is half open: its place in the ring, the lower bits */
 	__be16 client_port;
 	__be16 virtual_port;
 	__be16 destination_port;
@@ -347,10 +347,10 @@ struct cold_connection {
 	__u64 flushed_in_traffic;
 	__u64 flushed_out_traffic;
 	__u64 cookie;          /* of its socket, for CONNECTION_SOCKET */
-	__u32 half_open_place; /* in the ring, while it is half open */
 	__u32 template;        /* index plus one, for CONNECTION_PERSISTENT */
 	__u32 holds;           /* of a template, see lib/hold.h; else 0 */
 	__u32 timeout_seconds; /* of a template */
+	__u8 padding[4];
 };
 
 /* Whose way a packet goes, which is also the hook that turns it: requests at ingress, replies at egress. */
@@ -405,9 +405,9 @@ enum flow_table {
 	FLOW_BUCKET_SLOTS = 7,
 };
 
-/* Flows whose tuples' hashes begin alike, in one cache line. */
+/* Flows of one client's address and port, or nearly one, in one cache line. */
 struct flow_bucket {
-	__u64 overflowed; /* how many more of them are in its substitute, for want of room */
+	__u64 overflowed; /* how many more of them are in substitutes, for want of room */
 	__u64 slots[FLOW_BUCKET_SLOTS];
 };
 

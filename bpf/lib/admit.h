@@ -29,25 +29,23 @@ static __always_inline int enter_half_open(struct connection *connection, __u32 
 {
 	__u32 zero = 0, place, displaced;
 	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
-	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
 	const struct connection *other;
 	__u32 *entry;
 
-	if (!state || !cold)
+	if (!state)
 		return 0;
 	place = __sync_fetch_and_add(&state->half_open_cursor, 1) & (max_half_open - 1);
 	entry = bpf_map_lookup_elem(&half_open, &place);
 	if (!entry)
 		return 0;
-	cold->half_open_place = place;
+	connection->half_open_place = place;
 	connection->is_half_open = 1;
 	displaced = __sync_lock_test_and_set(entry, index + 1);
 	if (!displaced || displaced == index + 1)
 		return 0;
 	displaced -= 1;
 	other = bpf_map_lookup_elem(&connections, &displaced);
-	cold = bpf_map_lookup_elem(&cold_connections, &displaced);
-	if (!other || !cold || !other->is_half_open || cold->half_open_place != place || other->state == STATE_NONE)
+	if (!other || !other->is_half_open || other->half_open_place != (__u16)place || other->state == STATE_NONE)
 		return 0;
 	*leaving = (struct flow){ .connection = displaced, .generation = other->generation };
 	return 1;

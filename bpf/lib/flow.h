@@ -34,21 +34,13 @@ static __always_inline __u64 mix_word(__u64 hash, __u64 word, __u64 factor)
 	return hash ^ hash >> 32;
 }
 
-/*
- * Below the bits of the tag, above the number of the bucket. Whoever does not know the seed cannot choose tuples that
- * meet. Half of the client's port, mostly the higher one, is added to the number as it is: the kernel gives a
- * client every other port in a row for its connections to one service, and their buckets are then in a row, too.
- */
+/* The bits of the tag, and above them the number of the substitute. Whoever does not know the seed cannot choose tuples
+ * that meet. */
 static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 {
 	const __u32 *source = tuple->source.words, *destination = tuple->destination.words;
-	__u32 higher = bpf_ntohs(tuple->source_port), lower = bpf_ntohs(tuple->destination_port), other = lower;
 	__u64 hash = flow_seed;
 
-	if (higher < lower) {
-		lower = higher;
-		higher = other;
-	}
 	if (tuple->family == FAMILY_IPV4) {
 		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], FLOW_HASH_FACTOR_1);
 	} else {
@@ -57,9 +49,9 @@ static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 		hash = mix_word(hash, (__u64)destination[0] << 32 | destination[1], FLOW_HASH_FACTOR_1);
 		hash = mix_word(hash, (__u64)destination[2] << 32 | destination[3], FLOW_HASH_FACTOR_1);
 	}
-	hash = mix_word(hash, (__u64)tuple->protocol << 40 | (__u64)tuple->hook << 32 | lower, flow_seed | 1);
-	hash = mix_word(hash, 0, FLOW_HASH_FACTOR_2);
-	return ((hash >> 32) + higher / 2) << 32 | (__u32)mix_word(hash, higher, FLOW_HASH_FACTOR_1);
+	hash = mix_word(hash, (__u64)tuple->source_port << 16 | tuple->destination_port, flow_seed | 1);
+	hash = mix_word(hash, (__u64)tuple->protocol << 8 | tuple->hook, FLOW_HASH_FACTOR_2);
+	return mix_word(hash, 0, FLOW_HASH_FACTOR_1);
 }
 
 static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
@@ -68,15 +60,35 @@ static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 	       (__u64)flow->generation << SLOT_GENERATION_SHIFT | flow->connection;
 }
 
-/* A flow is in the bucket that its hash says, or, where that is full, in one far off: buckets in a row fill alike. */
-static __always_inline __u32 bucket_of(__u64 hash)
+/*
+ * Both flows of a connection are in the bucket of its client, whose address and port are the source of a request, and
+ * mostly the destination of a reply: so they share a cache line. The port is added to the number as it is: the kernel
+ * gives a client every other port in a row for its connections to one service, and their buckets are then near each
+ * other, too.
+ */
+static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction direction)
 {
-	return hash >> 32 & (flow_buckets - 1);
+	int is_request = direction == DIRECTION_REQUEST;
+	const __u32 *client = is_request ? tuple->source.words : tuple->destination.words;
+	__u32 port = bpf_ntohs(is_request ? tuple->source_port : tuple->destination_port);
+	__u64 hash = flow_seed ^ (__u64)tuple->protocol << 32;
+
+	if (tuple->family == FAMILY_IPV4) {
+		hash = mix_word(hash, client[0], FLOW_HASH_FACTOR_1);
+	} else {
+		hash = mix_word(hash, (__u64)client[0] << 32 | client[1], FLOW_HASH_FACTOR_1);
+		hash = mix_word(hash, (__u64)client[2] << 32 | client[3], FLOW_HASH_FACTOR_1);
+	}
+	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) + port) & (flow_buckets - 1);
 }
 
-static __always_inline __u32 substitute_of(__u32 bucket)
+/* Where a flow is whose bucket is full, in the first of these with room: a client may use a port for any number of
+ * connections. */
+#define SUBSTITUTES 4
+
+static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
 {
-	return bucket ^ flow_buckets / 2;
+	return hash >> (32 - 8 * number) & (flow_buckets - 1);
 }
 
 static __always_inline int is_tagged(__u64 slot, __u64 hash)
@@ -131,6 +143,23 @@ static __always_inline int search_bucket(const struct flow_bucket *bucket, __u64
 	return 0;
 }
 
+/* As above, in the bucket of a flow of this direction. @return 1, or 0 with *overflowed set where it may be elsewhere
+ */
+static __always_inline int search_home(const struct tuple *tuple, enum direction direction, __u64 hash, __u64 except,
+				       struct flow *flow, int *overflowed)
+{
+	__u32 index = bucket_of(tuple, direction);
+	const struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index);
+
+	if (!bucket)
+		return 0;
+	if (search_bucket(bucket, hash, tuple, except, flow))
+		return 1;
+	if (*(const volatile __u64 *)&bucket->overflowed)
+		*overflowed = 1;
+	return 0;
+}
+
 /*
  * Looks at every flow whose tuple may be this one, but for the slot `except`. A function that is verified by itself, as
  * are those below: their loops would else be walked at every call.
@@ -139,35 +168,35 @@ static __always_inline int search_bucket(const struct flow_bucket *bucket, __u64
 __noinline int search_flow(const struct tuple *tuple, __u64 except, struct flow *flow)
 {
 	const struct flow_bucket *bucket;
-	__u32 index;
+	int overflowed = 0;
+	__u32 index, i;
 	__u64 hash;
 
 	if (!tuple || !flow)
 		return 0;
 	hash = hash_tuple(tuple);
-	index = bucket_of(hash);
-	bucket = bpf_map_lookup_elem(&flows, &index);
-	if (!bucket)
-		return 0;
-	if (search_bucket(bucket, hash, tuple, except, flow))
+	if (tuple->hook == HOOK_INGRESS && search_home(tuple, DIRECTION_REQUEST, hash, except, flow, &overflowed))
 		return 1;
-	if (!*(const volatile __u64 *)&bucket->overflowed)
-		return 0;
-	index = substitute_of(index);
-	bucket = bpf_map_lookup_elem(&flows, &index);
-	return bucket ? search_bucket(bucket, hash, tuple, except, flow) : 0;
+	if (search_home(tuple, DIRECTION_REPLY, hash, except, flow, &overflowed))
+		return 1;
+	for (i = 0; overflowed && i < SUBSTITUTES; i++) {
+		index = substitute_of(hash, i);
+		bucket = bpf_map_lookup_elem(&flows, &index);
+		if (bucket && search_bucket(bucket, hash, tuple, except, flow))
+			return 1;
+	}
+	return 0;
 }
 
-/*
- * The connection that a packet with this tuple belongs to, and which way it goes. NULL also for one that is only being
- * opened, or ends just now.
+/* The first one tried in the bucket of a flow of this direction. @return NULL with *is_elsewhere set if it may be there
  */
-static __always_inline struct connection *find_connection(const struct tuple *tuple, struct flow *flow)
+static __always_inline struct connection *find_at_home(const struct tuple *tuple, enum direction direction, __u64 hash,
+						       struct flow *flow, int *is_elsewhere)
 {
-	__u64 hash = hash_tuple(tuple), slot;
 	struct connection *connection = NULL;
 	const struct flow_bucket *bucket;
-	__u32 index = bucket_of(hash);
+	__u32 index = bucket_of(tuple, direction);
+	__u64 slot;
 
 	bucket = bpf_map_lookup_elem(&flows, &index);
 	if (!bucket)
@@ -176,7 +205,27 @@ static __always_inline struct connection *find_connection(const struct tuple *tu
 	if (slot)
 		connection = follow_slot(slot, tuple, flow);
 	/* Seldom: a bucket that overflows, or two tuples with one tag. */
-	if (!connection && (slot || bucket->overflowed)) {
+	if (!connection && (slot || bucket->overflowed))
+		*is_elsewhere = 1;
+	return connection;
+}
+
+/*
+ * The connection that a packet with this tuple belongs to, and which way it goes. NULL also for one that is only being
+ * opened, or ends just now.
+ */
+static __always_inline struct connection *find_connection(const struct tuple *tuple, struct flow *flow)
+{
+	int is_request = tuple->hook == HOOK_INGRESS, is_elsewhere = 0;
+	struct connection *connection = NULL;
+	__u64 hash = hash_tuple(tuple);
+	__u32 index;
+
+	if (is_request)
+		connection = find_at_home(tuple, DIRECTION_REQUEST, hash, flow, &is_elsewhere);
+	if (!connection) /* at ingress those of outside connections and of hairpins */
+		connection = find_at_home(tuple, DIRECTION_REPLY, hash, flow, &is_elsewhere);
+	if (!connection && is_elsewhere) {
 		*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
 		index = search_flow(tuple, 0, flow) ? flow->connection : max_connections;
 		connection = bpf_map_lookup_elem(&connections, &index);
@@ -199,48 +248,59 @@ static __always_inline int exchange_slot(struct flow_bucket *bucket, __u64 from,
 	return 0;
 }
 
-static __always_inline int delete_slot(__u64 hash, __u64 slot)
+/* The same for the first of the substitutes that held it. */
+static __always_inline int exchange_substitute(__u64 hash, __u64 from, __u64 to)
 {
-	__u32 index = bucket_of(hash), substitute = substitute_of(index);
-	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index), *other;
+	struct flow_bucket *bucket;
+	__u32 index, i;
 
-	if (!bucket)
-		return 0;
-	if (exchange_slot(bucket, slot, 0))
-		return 1;
-	other = bpf_map_lookup_elem(&flows, &substitute);
-	if (!other || !exchange_slot(other, slot, 0))
-		return 0;
-	__sync_fetch_and_add(&bucket->overflowed, -1);
-	return 1;
+	for (i = 0; i < SUBSTITUTES; i++) {
+		index = substitute_of(hash, i);
+		bucket = bpf_map_lookup_elem(&flows, &index);
+		if (bucket && exchange_slot(bucket, from, to))
+			return 1;
+	}
+	return 0;
 }
 
 /* @param tuple as it was inserted. @return whether it was there */
 __noinline int delete_flow(const struct tuple *tuple, const struct flow *flow)
 {
-	__u64 hash;
+	struct flow_bucket *bucket;
+	__u64 hash, slot;
+	__u32 index;
 
 	if (!tuple || !flow)
 		return 0;
 	hash = hash_tuple(tuple);
-	return delete_slot(hash, slot_of(hash, flow));
+	slot = slot_of(hash, flow);
+	index = bucket_of(tuple, flow->direction);
+	bucket = bpf_map_lookup_elem(&flows, &index);
+	if (!bucket)
+		return 0;
+	if (exchange_slot(bucket, slot, 0))
+		return 1;
+	if (!exchange_substitute(hash, slot, 0))
+		return 0;
+	__sync_fetch_and_add(&bucket->overflowed, -1);
+	return 1;
 }
 
-/* Whoever looks for the flow meanwhile either sees that the bucket overflows or came too early. */
-static __always_inline int insert_slot(__u64 hash, __u64 slot)
+/*
+ * Whoever looks for the flow meanwhile either sees that the bucket overflows or came too early. A function of its own
+ * for the sake of the stack.
+ */
+static __noinline int insert_slot(const struct tuple *tuple, enum direction direction, __u64 hash, __u64 slot)
 {
-	__u32 index = bucket_of(hash), substitute = substitute_of(index);
-	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index), *other;
+	__u32 index = bucket_of(tuple, direction);
+	struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index);
 
 	if (!bucket)
 		return 0;
 	if (exchange_slot(bucket, 0, slot))
 		return 1;
-	other = bpf_map_lookup_elem(&flows, &substitute);
-	if (!other)
-		return 0;
 	__sync_fetch_and_add(&bucket->overflowed, 1);
-	if (exchange_slot(other, 0, slot))
+	if (exchange_substitute(hash, 0, slot))
 		return 1;
 	__sync_fetch_and_add(&bucket->overflowed, -1);
 	return 0;
@@ -262,11 +322,11 @@ __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)
 		return TUPLE_TAKEN;
 	hash = hash_tuple(tuple);
 	slot = slot_of(hash, flow);
-	if (!insert_slot(hash, slot))
+	if (!insert_slot(tuple, flow->direction, hash, slot))
 		return NO_ROOM;
 	if (!search_flow(tuple, slot, &other))
 		return INSERTED;
-	delete_slot(hash, slot);
+	delete_flow(tuple, flow);
 	return TUPLE_TAKEN;
 }
 

@@ -209,8 +209,8 @@ struct {
 } free_connections SEC(".maps");
 
 /*
- * Both directions of every connection, by the hash of the packet as it is met, see lib/flow.h. Written by programs.
- * Mappable only so that the buckets begin at a cache line. At most an eighth of the slots is in use; where both buckets
+ * Both directions of every connection, by the packet's ends as it is met, see lib/flow.h. Written by programs.
+ * Mappable only so that the buckets begin at a cache line. At most an eighth of the slots is in use; where all buckets
  * of a tuple are full all the same, the packet that wants a new connection is dropped and counted.
  */
 struct {

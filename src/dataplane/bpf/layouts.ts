@@ -150,7 +150,7 @@ export const layouts = {
       flags: { offset: 35, size: 1, kind: 'number' },
       is_half_open: { offset: 36, size: 1, kind: 'number' },
       is_orphan: { offset: 37, size: 1, kind: 'number' },
-      padding: { offset: 38, size: 2, kind: 'bytes' },
+      half_open_place: { offset: 38, size: 2, kind: 'number' },
       client_port: { offset: 40, size: 2, kind: 'network' },
       virtual_port: { offset: 42, size: 2, kind: 'network' },
       destination_port: { offset: 44, size: 2, kind: 'network' },
