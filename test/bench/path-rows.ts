@@ -18,8 +18,8 @@ export interface PathRow {
   readonly way: Way;
   readonly services: number;
   readonly deed: Deed;
-  /** CPU time of both ends and all between them, for each. */
-  readonly ns: number;
+  /** Of each round, nanoseconds of CPU time of both ends and all between them, for each. */
+  readonly samples: readonly number[];
 }
 
 export interface PathResults {
@@ -53,15 +53,12 @@ export async function measurePaths(): Promise<PathResults> {
   }
 }
 
-/** The least over all rounds, as any disturbance only adds. */
 async function measure(subjects: readonly PathSubject[]): Promise<readonly PathRow[]> {
   const measured = (Object.keys(deeds) as Deed[]).flatMap((deed) =>
-    subjects.map((subject) => ({ subject, deed, ns: Infinity })),
+    subjects.map((subject) => ({ subject, deed, samples: [] as number[] })),
   );
   for (let round = 0; round < rounds; round++) {
-    for (const row of measured) {
-      row.ns = Math.min(row.ns, await row.subject.run(row.deed, deeds[row.deed]));
-    }
+    for (const { subject, deed, samples } of measured) samples.push(await subject.run(deed, deeds[deed]));
   }
-  return measured.map(({ subject: { way, services }, deed, ns }) => ({ way, services, deed, ns }));
+  return measured.map(({ subject: { way, services }, deed, samples }) => ({ way, services, deed, samples }));
 }

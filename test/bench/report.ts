@@ -3,6 +3,7 @@
 import { type PacketRow, sentOutByXdp } from './packet-rows.ts';
 import type { PathResults, PathRow } from './path-rows.ts';
 import type { Deed } from './path-subjects.ts';
+import { median, medianRatio } from './samples.ts';
 import type { TableResults } from './table-rows.ts';
 
 /** Mostly a ratio of two numbers of the same run; else the unit is in the name. */
@@ -61,17 +62,19 @@ const deedNames: Readonly<Record<Deed, string>> = {
 };
 
 function pathRatios(rows: readonly PathRow[]): readonly Ratio[] {
-  return rows.flatMap(({ way, services, deed, ns }): Ratio[] => {
-    const other = (way: PathRow['way'], services: number) =>
-      rows.find((row) => row.deed === deed && row.way === way && row.services === services)?.ns ?? Number.NaN;
+  return rows.flatMap(({ way, services, deed, samples }): Ratio[] => {
+    const toOther = (way: PathRow['way'], services: number) => {
+      const other = rows.find((row) => row.deed === deed && row.way === way && row.services === services);
+      return medianRatio(samples, other?.samples ?? []);
+    };
     if (way === 'plain routing') return [];
     const limit = pathLimits[way]?.[deed];
     const name = `${deedNames[deed]}, ${way} of ${count(services)} / plain routing`;
-    const toPlain = { name, value: ns / other('plain routing', 0), ...(limit !== undefined && { limit }) };
+    const toPlain = { name, value: toOther('plain routing', 0), ...(limit !== undefined && { limit }) };
     if (services !== many) return [toPlain];
     const toOne = {
       name: `${deedNames[deed]} with BPVS, 10,000 services / 1 service`,
-      value: ns / other(way, 1),
+      value: toOther(way, 1),
       limit: 1.05,
     };
     return [toPlain, toOne];
@@ -87,7 +90,8 @@ function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
       .map((row): Ratio => {
         const limit = limitFor(row);
         const name = `${row.name} / bare DNAT, ${flowsText(row.flows)}`;
-        return { name, value: row.ns / floor.ns, ...(limit !== undefined && { limit }) };
+        const value = medianRatio(row.samples, floor.samples);
+        return { name, value, ...(limit !== undefined && { limit }) };
       });
     const toOne = others
       .filter((row) => row.services === 1)
@@ -95,7 +99,9 @@ function packetRatios(packets: readonly PacketRow[]): readonly Ratio[] {
         const all = others.find((row) => row.name === one.name && row.services === many);
         const name = `${one.name}, 10,000 services / 1 service, ${flowsText(one.flows)}`;
         const limit = one.flows === many ? undefined : 1.05;
-        return all ? [{ name, value: all.ns / one.ns, ...(limit !== undefined && { limit }) }] : [];
+        if (!all) return [];
+        const value = medianRatio(all.samples, one.samples);
+        return [{ name, value, ...(limit !== undefined && { limit }) }];
       });
     return [...toFloor, ...toOne];
   });
@@ -131,14 +137,19 @@ export function missedRatios(ratios: readonly Ratio[]): readonly Ratio[] {
 export function packetTable(rows: readonly PacketRow[]): string {
   return table(
     ['packet', 'flows', 'services', 'ns'],
-    rows.map(({ name, flows, services, ns }) => [name, count(flows), count(services), ns.toFixed(1)]),
+    rows.map(({ name, flows, services, samples }) => [
+      name,
+      count(flows),
+      count(services),
+      median(samples).toFixed(1),
+    ]),
   );
 }
 
 export function pathTable(rows: readonly PathRow[]): string {
   return table(
     ['whole path, each', 'way', 'services', 'CPU ns'],
-    rows.map(({ deed, way, services, ns }) => [deed, way, count(services), ns.toFixed(0)]),
+    rows.map(({ deed, way, services, samples }) => [deed, way, count(services), median(samples).toFixed(0)]),
   );
 }
 

@@ -6,6 +6,7 @@ import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerName } from '../../src/model/scheduler.ts';
 import type { BpfProgram } from '../../src/native/bpf-program.ts';
 import type { Fresh, Traffic } from './fresh.ts';
+import { median, medianRatio } from './samples.ts';
 import { applyAll, destinationPort, openPlane, virtualPort } from './world.ts';
 
 /** One line of the report: a first packet's cost, less that of making it. */
@@ -66,8 +67,7 @@ export function measureSchedulers(fresh: Fresh): readonly SchedulerRow[] {
   return kinds.map((kind, number) => {
     const own = samples[number] ?? [];
     const fewest = samples[number - (number % destinationCounts.length)] ?? [];
-    const ratios = own.map((ns, round) => ns / (fewest[round] ?? ns));
-    return { ...kind, ns: median(own), ratio: median(ratios) };
+    return { ...kind, ns: median(own), ratio: medianRatio(own, fewest) };
   });
 }
 
@@ -108,9 +108,4 @@ function serviceOf(number: number, scheduler: SchedulerName, destinations: numbe
 
 function dotted(number: number): string {
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 0xff).join('.');
-}
-
-function median(samples: readonly number[]): number {
-  const sorted = samples.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
 }

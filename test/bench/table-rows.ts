@@ -4,6 +4,7 @@ import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { decode, encode } from '../../src/dataplane/bpf/struct.ts';
 import type { BpfMap } from '../../src/native/bpf-map.ts';
 import type { Fresh, Traffic } from './fresh.ts';
+import { median } from './samples.ts';
 import { destinationBases, virtualBases, World } from './world.ts';
 
 export interface TableResults {
@@ -137,10 +138,6 @@ function measureFlood(fresh: Fresh, world: World, flows: number, requests: numbe
   for (const { state } of world.plane.connections()) if (state === 'ESTABLISHED') left++;
   if (left !== flows) throw new Error(`Expected ${flows} connections after a flood but received ${left}`);
   return median(ratios);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 function read(map: BpfMap, index: number): Uint8Array {

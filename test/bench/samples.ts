@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// What many short rounds say together: a machine has slow and fast moments, which neighbouring samples share.
+
+export function median(samples: readonly number[]): number {
+  return samples.toSorted((a, b) => a - b)[samples.length >> 1] ?? Number.NaN;
+}
+
+/**
+ * The median of the ratios of samples of the same round, so that what disturbs both is left out. One side may have been sampled several
+ * times in all rounds.
+ */
+export function medianRatio(samples: readonly number[], others: readonly number[]): number {
+  return median(samples.map((sample, i) => sample / (others[i % others.length] ?? Number.NaN)));
+}
