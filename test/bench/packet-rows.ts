@@ -3,6 +3,7 @@
 import type { BpfProgram } from '../../src/native/bpf-program.ts';
 import { tupleOf } from '../lib/packet.ts';
 import { benchObject, type Family, type Fresh, type Traffic } from './fresh.ts';
+import { inTurn } from './samples.ts';
 import { destinationBases, destinationPort, type Kind, virtualBases, virtualPort, World } from './world.ts';
 
 /** One line of the report: a packet's cost, less that of making it. */
@@ -263,7 +264,7 @@ class Floor implements Disposable {
 function measure(fresh: Fresh, subjects: readonly Subject[], turns = rounds): readonly PacketRow[] {
   const measured = subjects.map((subject) => ({ subject, least: 200, samples: [] as number[] }));
   for (let round = 0; round < turns; round++) {
-    for (const row of measured) {
+    for (const row of inTurn(measured, round)) {
       const { program, traffic, newFlowsPerSlice, fate, prepare } = row.subject;
       prepare?.();
       const count = newFlowsPerSlice ?? Math.round(sliceNs / row.least);

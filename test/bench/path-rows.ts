@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { compileTraffic, type Deed, PathSubject, type SubjectOptions, type Way } from './path-subjects.ts';
+import { inTurn } from './samples.ts';
 
 /** What a client does, and how often in one round: some 30 ms. */
 const deeds = {
@@ -58,7 +59,8 @@ async function measure(subjects: readonly PathSubject[]): Promise<readonly PathR
     subjects.map((subject) => ({ subject, deed, samples: [] as number[] })),
   );
   for (let round = 0; round < rounds; round++) {
-    for (const { subject, deed, samples } of measured) samples.push(await subject.run(deed, deeds[deed]));
+    for (const { subject, deed, samples } of inTurn(measured, round))
+      samples.push(await subject.run(deed, deeds[deed]));
   }
   return measured.map(({ subject: { way, services }, deed, samples }) => ({ way, services, deed, samples }));
 }

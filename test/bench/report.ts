@@ -131,7 +131,7 @@ function limitFor({ name, flows }: PacketRow): number | undefined {
 }
 
 export function missedRatios(ratios: readonly Ratio[]): readonly Ratio[] {
-  return ratios.filter(({ value, limit }) => limit !== undefined && value > limit);
+  return ratios.filter(({ value, limit }) => limit !== undefined && !(value <= limit));
 }
 
 export function packetTable(rows: readonly PacketRow[]): string {
@@ -160,7 +160,7 @@ export function ratioTable(ratios: readonly Ratio[]): string {
       name,
       value.toFixed(2),
       limit?.toFixed(2) ?? '',
-      limit === undefined ? '' : value > limit ? 'missed' : 'holds',
+      limit === undefined ? '' : value <= limit ? 'holds' : 'missed',
     ]),
   );
 }

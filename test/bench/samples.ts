@@ -12,3 +12,8 @@ export function median(samples: readonly number[]): number {
 export function medianRatio(samples: readonly number[], others: readonly number[]): number {
   return median(samples.map((sample, i) => sample / (others[i % others.length] ?? Number.NaN)));
 }
+
+/** Forwards and backwards by turns, so that none always comes behind the same other. */
+export function inTurn<Row>(rows: readonly Row[], round: number): readonly Row[] {
+  return round % 2 === 0 ? rows : rows.toReversed();
+}
