@@ -7,7 +7,7 @@
 
 /* Raised with every change of a layout below, or of the maps: those pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 4,
+	ABI_VERSION = 5,
 };
 
 enum family {
@@ -405,7 +405,7 @@ enum flow_table {
 	FLOW_BUCKET_SLOTS = 7,
 };
 
-/* Flows of one client's address and port, or nearly one, in one cache line. */
+/* Flows, mostly of one client's address and port, in one cache line. */
 struct flow_bucket {
 	__u64 overflowed; /* how many more of them are in substitutes, for want of room */
 	__u64 slots[FLOW_BUCKET_SLOTS];

@@ -38,7 +38,7 @@ static __always_inline int enter_half_open(struct connection *connection, __u32 
 	entry = bpf_map_lookup_elem(&half_open, &place);
 	if (!entry)
 		return 0;
-	connection->half_open_place = place;
+	connection->half_open_place = place; /* its lower 16 bits: of a larger ring, few are displaced too early */
 	connection->is_half_open = 1;
 	displaced = __sync_lock_test_and_set(entry, index + 1);
 	if (!displaced || displaced == index + 1)

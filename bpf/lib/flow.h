@@ -28,14 +28,31 @@ enum insertion {
 	NO_ROOM,
 };
 
+/* Where flows are that their own bucket has no room for. */
+enum {
+	SUBSTITUTES = 4,
+};
+
 static __always_inline __u64 mix_word(__u64 hash, __u64 word, __u64 factor)
 {
 	hash = (hash ^ word) * factor;
 	return hash ^ hash >> 32;
 }
 
-/* The bits of the tag, and above them the number of the substitute. Whoever does not know the seed cannot choose tuples
- * that meet. */
+/*
+ * Of an IPv6 address, whose sender may choose all of it. Of two words the second could take back what the first has
+ * changed, were there no secret between them.
+ */
+static __always_inline __u64 mix_address6(__u64 hash, const __u32 *words)
+{
+	hash = mix_word(hash, (__u64)words[0] << 32 | words[1], FLOW_HASH_FACTOR_1) * (flow_seed | 1);
+	return mix_word(hash, (__u64)words[2] << 32 | words[3], FLOW_HASH_FACTOR_1) * (flow_seed | 1);
+}
+
+/*
+ * The lowest bits are the slot's tag, those above say which buckets are the substitutes. Whoever does not know the seed
+ * cannot choose tuples that meet.
+ */
 static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 {
 	const __u32 *source = tuple->source.words, *destination = tuple->destination.words;
@@ -44,10 +61,8 @@ static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 	if (tuple->family == FAMILY_IPV4) {
 		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], FLOW_HASH_FACTOR_1);
 	} else {
-		hash = mix_word(hash, (__u64)source[0] << 32 | source[1], FLOW_HASH_FACTOR_1);
-		hash = mix_word(hash, (__u64)source[2] << 32 | source[3], FLOW_HASH_FACTOR_1);
-		hash = mix_word(hash, (__u64)destination[0] << 32 | destination[1], FLOW_HASH_FACTOR_1);
-		hash = mix_word(hash, (__u64)destination[2] << 32 | destination[3], FLOW_HASH_FACTOR_1);
+		hash = mix_address6(hash, source);
+		hash = mix_address6(hash, destination);
 	}
 	hash = mix_word(hash, (__u64)tuple->source_port << 16 | tuple->destination_port, flow_seed | 1);
 	hash = mix_word(hash, (__u64)tuple->protocol << 8 | tuple->hook, FLOW_HASH_FACTOR_2);
@@ -61,34 +76,34 @@ static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 }
 
 /*
- * Both flows of a connection are in the bucket of its client, whose address and port are the source of a request, and
- * mostly the destination of a reply: so they share a cache line. The port is added to the number as it is: the kernel
- * gives a client every other port in a row for its connections to one service, and their buckets are then near each
- * other, too.
+ * Both flows of most connections are in the bucket of the client, which is the source of a request and the destination
+ * of a reply: so they share a cache line. A reply that is met at ingress goes to an address that many connections have
+ * in common, this node's or a virtual one, and is told by its sender, too. The port is added to the number as it is:
+ * the kernel gives a client every other port in a row for its connections to one service, and their buckets are then
+ * near each other.
  */
 static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction direction)
 {
-	int is_request = direction == DIRECTION_REQUEST;
+	int is_request = direction == DIRECTION_REQUEST, has_sender = !is_request && tuple->hook == HOOK_INGRESS;
 	const __u32 *client = is_request ? tuple->source.words : tuple->destination.words;
 	__u32 port = bpf_ntohs(is_request ? tuple->source_port : tuple->destination_port);
 	__u64 hash = flow_seed ^ (__u64)tuple->protocol << 32;
 
 	if (tuple->family == FAMILY_IPV4) {
 		hash = mix_word(hash, client[0], FLOW_HASH_FACTOR_1);
+		if (has_sender)
+			hash = mix_word(hash, tuple->source.words[0], FLOW_HASH_FACTOR_1);
 	} else {
-		hash = mix_word(hash, (__u64)client[0] << 32 | client[1], FLOW_HASH_FACTOR_1);
-		hash = mix_word(hash, (__u64)client[2] << 32 | client[3], FLOW_HASH_FACTOR_1);
+		hash = mix_address6(hash, client);
+		if (has_sender)
+			hash = mix_address6(hash, tuple->source.words);
 	}
 	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) + port) & (flow_buckets - 1);
 }
 
-/* Where a flow is whose bucket is full, in the first of these with room: a client may use a port for any number of
- * connections. */
-#define SUBSTITUTES 4
-
 static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
 {
-	return hash >> (32 - 8 * number) & (flow_buckets - 1);
+	return hash >> (40 - 8 * number) & (flow_buckets - 1);
 }
 
 static __always_inline int is_tagged(__u64 slot, __u64 hash)
@@ -248,14 +263,16 @@ static __always_inline int exchange_slot(struct flow_bucket *bucket, __u64 from,
 	return 0;
 }
 
-/* The same for the first of the substitutes that held it. */
-static __always_inline int exchange_substitute(__u64 hash, __u64 from, __u64 to)
+/* The same for the first of the substitutes that held it, but for one that is the flow's own bucket. */
+static __always_inline int exchange_substitute(__u64 hash, __u32 own, __u64 from, __u64 to)
 {
 	struct flow_bucket *bucket;
 	__u32 index, i;
 
 	for (i = 0; i < SUBSTITUTES; i++) {
 		index = substitute_of(hash, i);
+		if (index == own)
+			continue;
 		bucket = bpf_map_lookup_elem(&flows, &index);
 		if (bucket && exchange_slot(bucket, from, to))
 			return 1;
@@ -280,7 +297,8 @@ __noinline int delete_flow(const struct tuple *tuple, const struct flow *flow)
 		return 0;
 	if (exchange_slot(bucket, slot, 0))
 		return 1;
-	if (!exchange_substitute(hash, slot, 0))
+	/* Its own insertion has counted it, if it is elsewhere. */
+	if (!*(const volatile __u64 *)&bucket->overflowed || !exchange_substitute(hash, index, slot, 0))
 		return 0;
 	__sync_fetch_and_add(&bucket->overflowed, -1);
 	return 1;
@@ -300,7 +318,7 @@ static __noinline int insert_slot(const struct tuple *tuple, enum direction dire
 	if (exchange_slot(bucket, 0, slot))
 		return 1;
 	__sync_fetch_and_add(&bucket->overflowed, 1);
-	if (exchange_substitute(hash, 0, slot))
+	if (exchange_substitute(hash, index, 0, slot))
 		return 1;
 	__sync_fetch_and_add(&bucket->overflowed, -1);
 	return 0;

@@ -209,9 +209,9 @@ struct {
 } free_connections SEC(".maps");
 
 /*
- * Both directions of every connection, by the packet's ends as it is met, see lib/flow.h. Written by programs.
- * Mappable only so that the buckets begin at a cache line. At most an eighth of the slots is in use; where all buckets
- * of a tuple are full all the same, the packet that wants a new connection is dropped and counted.
+ * Both directions of every connection, by the client's end of the packet as it is met, see lib/flow.h. Written by
+ * programs. Mappable only so that the buckets begin at a cache line. At most an eighth of the slots is in use; where
+ * all buckets of a tuple are full all the same, the packet that wants a new connection is dropped and counted.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

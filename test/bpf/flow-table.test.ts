@@ -4,14 +4,19 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { layouts } from '../../src/dataplane/bpf/layouts.ts';
 import { decode } from '../../src/dataplane/bpf/struct.ts';
-import { tupleOf } from '../lib/packet.ts';
+import { formatAddressPort } from '../../src/model/address.ts';
+import { buildPacket, tupleOf } from '../lib/packet.ts';
 import { missingForBpf, TestPlane } from '../lib/plane.ts';
-import { connections, Talk, virtual } from '../lib/talk.ts';
+import { connections } from '../lib/talk.ts';
 
 const udpSeconds = 41;
 const timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds };
 const ports = Array.from({ length: 100 }, (_, i) => 1000 + i);
-const destinations = ports.map((_, i) => `10.244.3.${i + 1}`);
+
+const rows = [
+  { client: '10.244.1.10', virtual: '10.96.0.10', destinations: ports.map((_, i) => `10.244.3.${i + 1}`) },
+  { client: 'fd00:1::10', virtual: 'fd00:96::10', destinations: ports.map((_, i) => `fd00:3::${i + 1}`) },
+] as const;
 
 /** Slots in use, and what buckets say of substitutes. */
 function flowsOf(plane: TestPlane): { slots: number; overflowed: number } {
@@ -25,24 +30,35 @@ function flowsOf(plane: TestPlane): { slots: number; overflowed: number } {
 }
 
 suite('flows', { skip: missingForBpf() ?? false }, () => {
-  test('one port of a client to 100 services: each connection is found both ways, and leaves nothing when it ends', () => {
-    using plane = TestPlane.reuse({ timeouts });
-    for (const [i, port] of ports.entries())
-      plane.serve('udp', `${virtual}:${port}`, [`${destinations[i]}:8080`]);
-    const talks = ports.map((virtualPort) => new Talk(plane, { protocol: 'udp', virtualPort }));
-    for (let round = 0; round < 2; round++) {
-      for (const [i, talk] of talks.entries()) {
-        assert.equal(talk.to(''), `${destinations[i]}:8080`);
-        const { source } = tupleOf(talk.server('', destinations[i]).packet);
-        assert.equal(source, `${virtual}:${ports[i]}`);
+  for (const { client, virtual, destinations } of rows) {
+    test(`${client}: one port to 100 services: each connection is found both ways, and leaves nothing when it ends`, () => {
+      using plane = TestPlane.reuse({ timeouts });
+      const services = ports.map((port) => formatAddressPort(virtual, port));
+      const servers = destinations.map((address) => formatAddressPort(address, 8080));
+      for (const [i, service] of services.entries()) plane.serve('udp', service, [servers[i] ?? '']);
+      const from = { source: client, sourcePort: 40000 };
+      const to = { destination: client, destinationPort: 40000 };
+      const protocol = 'udp';
+      for (let round = 0; round < 2; round++) {
+        for (const [i, address] of destinations.entries()) {
+          const request = {
+            ...from,
+            protocol,
+            destination: virtual,
+            destinationPort: ports[i] ?? 0,
+          } as const;
+          const reply = { ...to, protocol, source: address, sourcePort: 8080 } as const;
+          assert.equal(tupleOf(plane.ingress(buildPacket(request)).packet).destination, servers[i]);
+          assert.equal(tupleOf(plane.egress(buildPacket(reply)).packet).source, services[i]);
+        }
       }
-    }
-    assert.equal(connections(plane).length, ports.length);
-    const { slots, overflowed } = flowsOf(plane);
-    assert.equal(slots, 2 * ports.length);
-    assert.ok(overflowed >= slots - 7, `${overflowed} of ${slots} are elsewhere`);
-    plane.advance(udpSeconds + 1);
-    assert.deepEqual(connections(plane), []);
-    assert.deepEqual(flowsOf(plane), { slots: 0, overflowed: 0 });
-  });
+      assert.equal(connections(plane).length, ports.length);
+      const { slots, overflowed } = flowsOf(plane);
+      assert.equal(slots, 2 * ports.length);
+      assert.ok(overflowed >= slots - 7, `${overflowed} of ${slots} are elsewhere`);
+      plane.advance(udpSeconds + 1);
+      assert.deepEqual(connections(plane), []);
+      assert.deepEqual(flowsOf(plane), { slots: 0, overflowed: 0 });
+    });
+  }
 });

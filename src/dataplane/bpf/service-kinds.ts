@@ -10,7 +10,7 @@ const ftpPort = 21;
 
 /**
  * Tells programs of them, as to look for each kind costs every packet that opens a connection. A kind is there before
- * its first service is, and as long as any is.
+ * its first service is, and as long as any is; destinations in the trash count, as their connections go on.
  */
 export class ServiceKinds {
   readonly #write: (kinds: number) => void;
