@@ -105,6 +105,9 @@ test('what the image adds is in no folder that is a link in its base, and is all
       const [first] = readFileSync(`${root}/bpvs/build/agent/${program}.js`, 'utf8').split('\n', 1);
       assert.equal(first, '#!/nodejs/bin/node');
     }
+    const { dependencies } = JSON.parse(readFileSync(`${project}package.json`, 'utf8'));
+    const licences = readdirSync(`${root}/bpvs/LICENSES`);
+    for (const name of Object.keys(dependencies)) assert.ok(licences.includes(name.replace('/', '-')), name);
   } finally {
     rmSync(root, { recursive: true });
   }
