@@ -3,7 +3,7 @@
 import type { BpfProgram } from '../../src/native/bpf-program.ts';
 import { tupleOf } from '../lib/packet.ts';
 import { benchObject, type Family, type Fresh, type Traffic } from './fresh.ts';
-import { inTurn } from './samples.ts';
+import { inTurn, joined } from './samples.ts';
 import { destinationBases, destinationPort, type Kind, virtualBases, virtualPort, World } from './world.ts';
 
 /** One line of the report: a packet's cost, less that of making it. */
@@ -111,15 +111,7 @@ function measureLarge(fresh: Fresh): readonly PacketRow[] {
   ];
   const rows = measure(fresh, subjects, rounds / 2);
   for (const world of [...worlds, six]) world.checkDrops();
-  return joined(rows);
-}
-
-/** Rows of one name become one, with the samples of all. */
-function joined(rows: readonly PacketRow[]): readonly PacketRow[] {
-  const kinds = Map.groupBy(rows, ({ name, services }) => `${name}, ${services}`);
-  return [...kinds.values()].flatMap(([row, ...others]) =>
-    row ? [{ ...row, samples: [row, ...others].flatMap(({ samples }) => samples) }] : [],
-  );
+  return joined(rows, ({ name, services }) => `${name}, ${services}`);
 }
 
 /** First packets, in a table with room for all of them, so that none has to leave. */

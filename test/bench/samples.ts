@@ -17,3 +17,13 @@ export function medianRatio(samples: readonly number[], others: readonly number[
 export function inTurn<Row>(rows: readonly Row[], round: number): readonly Row[] {
   return round % 2 === 0 ? rows : rows.toReversed();
 }
+
+/** Rows of one key become one, with the samples of all, one after the other. */
+export function joined<Row extends { readonly samples: readonly number[] }>(
+  rows: readonly Row[],
+  keyOf: (row: Row) => string,
+): readonly Row[] {
+  return [...Map.groupBy(rows, keyOf).values()].flatMap(([row, ...others]) =>
+    row ? [{ ...row, samples: [row, ...others].flatMap(({ samples }) => samples) }] : [],
+  );
+}
