@@ -158,7 +158,9 @@ static __always_inline int search_bucket(const struct flow_bucket *bucket, __u64
 	return 0;
 }
 
-/* As above, in the bucket of a flow of this direction. @return 1, or 0 with *overflowed set where it may be elsewhere
+/*
+ * As search_bucket, in the bucket of a flow of this direction.
+ * @return 1, or 0 with *overflowed set where it may be in a substitute
  */
 static __always_inline int search_home(const struct tuple *tuple, enum direction direction, __u64 hash, __u64 except,
 				       struct flow *flow, int *overflowed)
@@ -203,7 +205,9 @@ __noinline int search_flow(const struct tuple *tuple, __u64 except, struct flow 
 	return 0;
 }
 
-/* The first one tried in the bucket of a flow of this direction. @return NULL with *is_elsewhere set if it may be there
+/*
+ * The connection of the first slot with this tag in the bucket of a flow of this direction, if it has this tuple.
+ * @return NULL, with *is_elsewhere set where another slot may lead to it
  */
 static __always_inline struct connection *find_at_home(const struct tuple *tuple, enum direction direction, __u64 hash,
 						       struct flow *flow, int *is_elsewhere)

@@ -9,8 +9,9 @@ const { SERVICES_OF_MARKS, SERVICES_OF_FTP, SERVICES_OF_ALL_PORTS, SERVICES_AT_D
 const ftpPort = 21;
 
 /**
- * Tells programs of them, as to look for each kind costs every packet that opens a connection. A kind is there before
- * its first service is, and as long as any is; destinations in the trash count, as their connections go on.
+ * Tells programs of them, as to look for each kind costs every packet that opens a connection, or every frame of XDP. A kind is told
+ * before packets are shown its first service, and as long as any is there. Services at destinations are two things with one address: a
+ * destination counts from before it is shown until its place is free, in the trash as well, as connections still lead there.
  */
 export class ServiceKinds {
   readonly #write: (kinds: number) => void;
