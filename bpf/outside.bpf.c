@@ -33,9 +33,9 @@ static __noinline int send_out(struct __sk_buff *skb, const struct cursor *curso
 		skb->cb[0] = mtu;
 		return hand_over_to(HANDLER_TOO_BIG);
 	}
-	if (advance_connection(connection, packet, flow))
+	if (advance_connection(connection, packet, flow, now_ns()))
 		return TC_ACT_UNSPEC;
-	bpf_csum_update(skb, lower_hop_limit(cursor, family));
+	lower_skb_hop_limit(skb, cursor, family);
 	if (translate(skb, cursor, packet, connection, flow, family)) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;

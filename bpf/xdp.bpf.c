@@ -125,7 +125,7 @@ static __always_inline int translate_frame(const struct cursor *cursor, const st
 static __always_inline int forward_frame(const struct cursor *cursor, const struct packet *packet,
 					 struct connection *connection, const struct flow *flow, enum family family)
 {
-	if (is_for_tc(connection, flow, family) || advance_connection(connection, packet, flow))
+	if (is_for_tc(connection, flow, family) || advance_connection(connection, packet, flow, now_ns()))
 		return XDP_PASS;
 	if (!translate_frame(cursor, packet, connection, flow, family))
 		return XDP_PASS;
@@ -144,7 +144,7 @@ static __always_inline int send_frame(struct xdp_md *frame, const struct cursor 
 
 	if (!packet->has_syn && !is_at_last_hop(cursor, family))
 		hop = way_of(frame, packet, flow);
-	if (!hop || advance_connection(connection, packet, flow))
+	if (!hop || advance_connection(connection, packet, flow, now_ns()))
 		return XDP_PASS;
 	lower_hop_limit(cursor, family);
 	if (!translate_frame(cursor, packet, connection, flow, family))

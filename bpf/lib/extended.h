@@ -249,7 +249,7 @@ static __noinline int finish_extended(struct __sk_buff *skb, const struct packet
 		return verdict;
 	if (!(connection->flags & CONNECTION_OUTSIDE))
 		return forward(skb, &cursor, packet, connection, &flow, packet->tuple.family);
-	if (advance_connection(connection, packet, &flow))
+	if (advance_connection(connection, packet, &flow, now_ns()))
 		return TC_ACT_UNSPEC;
 	if (translate(skb, &cursor, packet, connection, &flow, packet->tuple.family))
 		return verdict_of(REASON_DROPPED_REWRITE_FAILED);

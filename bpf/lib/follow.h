@@ -72,7 +72,7 @@ static __always_inline struct connection *new_connection(const struct packet *pa
 
 /* State, timer and counters. @return 0, or -1 where there are no settings yet */
 static __always_inline int advance_connection(struct connection *connection, const struct packet *packet,
-					      const struct flow *flow)
+					      const struct flow *flow, __u64 now)
 {
 	const struct settings *settings_entry;
 	__u32 zero = 0;
@@ -80,7 +80,7 @@ static __always_inline int advance_connection(struct connection *connection, con
 	settings_entry = bpf_map_lookup_elem(&settings, &zero);
 	if (!settings_entry)
 		return -1;
-	advance(connection, settings_entry, packet->event, flow, now_ns());
+	advance(connection, settings_entry, packet->event, flow, now);
 	count_packet(connection, flow->direction, packet->length);
 	return 0;
 }

@@ -70,7 +70,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 {
 	__u8 flags = connection->flags;
 
-	if (advance_connection(connection, packet, flow))
+	if (advance_connection(connection, packet, flow, now_ns()))
 		return TC_ACT_UNSPEC;
 	if (translate(skb, cursor, packet, connection, flow, family)) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);

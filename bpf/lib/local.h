@@ -75,7 +75,7 @@ static __noinline void renew_ways(struct __sk_buff *skb, const struct flow *flow
  * @return NULL for what goes up the stack
  */
 static __always_inline const struct next_hop *straight_way_of(struct __sk_buff *skb, const struct packet *packet,
-							      const struct flow *flow)
+							      const struct flow *flow, __u64 now)
 {
 	__u32 index = 2 * flow->connection + flow->direction, opposite = index ^ 1, mtu;
 	struct next_hop *there = bpf_map_lookup_elem(&next_hops, &index);
@@ -83,7 +83,7 @@ static __always_inline const struct next_hop *straight_way_of(struct __sk_buff *
 
 	if (!there || !back || skb->vlan_present || is_for_another_host(skb))
 		return NULL;
-	if (there->generation != flow->generation || now_ns() - there->checked > NEXT_HOP_LIFETIME_NS)
+	if (there->generation != flow->generation || now - there->checked > NEXT_HOP_LIFETIME_NS)
 		renew_ways(skb, flow, there, back);
 	if (there->redirect == REDIRECT_NONE)
 		return NULL;
@@ -123,15 +123,16 @@ static __always_inline int forward_straight(struct __sk_buff *skb, const struct 
 {
 	const struct next_hop *hop = NULL;
 	__u8 flags = connection->flags;
+	__u64 now = now_ns();
 
 	if (!(flags & CONNECTION_HAIRPIN) && !is_at_last_hop(cursor, family))
-		hop = straight_way_of(skb, packet, flow);
+		hop = straight_way_of(skb, packet, flow, now);
 	if (!hop && packet->tuple.hook == HOOK_EGRESS)
 		return TC_ACT_UNSPEC; /* it is turned at the client's device */
-	if (advance_connection(connection, packet, flow))
+	if (advance_connection(connection, packet, flow, now))
 		return TC_ACT_UNSPEC;
 	if (hop)
-		bpf_csum_update(skb, lower_hop_limit(cursor, family));
+		lower_skb_hop_limit(skb, cursor, family);
 	if (translate(skb, cursor, packet, connection, flow, family)) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;

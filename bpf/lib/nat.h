@@ -9,6 +9,7 @@
 #include "checksum.h"
 #include "conn.h"
 #include "crc32c.h"
+#include "offload.h"
 #include "parse.h"
 
 /* What a rewrite adds to the transport checksum, whose pseudo header has the addresses. */
@@ -133,17 +134,28 @@ static __always_inline __u32 lower_hop_limit(const struct cursor *cursor, enum f
 	return difference;
 }
 
-/*
- * The transport checksum. Where it is still partial (offloads), it holds only the pseudo header's sum: the addresses
- * change that, the ports do not, hence two calls. A UDP checksum of zero means none and stays zero.
- */
-static __always_inline int write_checksum(struct __sk_buff *skb, const struct packet *packet,
-					  const struct differences *differences, enum family family)
+/* The same in a socket buffer: of a sum over all of it, IPv4's header checksum takes care. */
+static __always_inline void lower_skb_hop_limit(struct __sk_buff *skb, const struct cursor *cursor, enum family family)
 {
-	int is_tcp = packet->tuple.protocol == IPPROTO_TCP;
-	__u32 offset = packet->transport_offset +
-		       (is_tcp ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
-	__u64 flags = is_tcp ? 0 : BPF_F_MARK_MANGLED_0;
+	__u32 difference = lower_hop_limit(cursor, family);
+
+	if (family == FAMILY_IPV6)
+		bpf_csum_update(skb, difference);
+}
+
+/* A UDP checksum of zero means none and stays zero, and none becomes zero. */
+static __always_inline void write_field(__sum16 *field, __u32 sum, int is_udp)
+{
+	if (is_udp && !*field)
+		return;
+	*field = is_udp && !sum ? 0xffff : sum;
+}
+
+/* By helpers, which know what the kernel does not say: the addresses change what is partial, the ports do not. */
+static __always_inline int replace_checksum(struct __sk_buff *skb, __u32 offset, int is_udp,
+					    const struct differences *differences, enum family family)
+{
+	__u64 flags = is_udp ? BPF_F_MARK_MANGLED_0 : 0;
 
 	if (bpf_l4_csum_replace(skb, offset, 0, differences->addresses, flags | BPF_F_PSEUDO_HDR) ||
 	    (differences->ports && bpf_l4_csum_replace(skb, offset, 0, differences->ports, flags)))
@@ -158,6 +170,32 @@ static __always_inline int write_checksum(struct __sk_buff *skb, const struct pa
 	return 0;
 }
 
+/* The transport checksum of TCP and UDP. */
+static __always_inline int write_checksum(struct __sk_buff *skb, const struct cursor *cursor,
+					  const struct packet *packet, const struct differences *differences,
+					  enum family family)
+{
+	int is_udp = packet->tuple.protocol == IPPROTO_UDP;
+	__u32 place = is_udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check);
+	__sum16 *field = cursor->at + place;
+	__u64 sum;
+
+	if ((void *)(field + 1) > cursor->end)
+		return -1;
+	switch (offload_of(skb)) {
+	case OFFLOAD_PARTIAL:
+		write_field(field, fold_sum((__u64)*field + differences->addresses), is_udp);
+		return 0;
+	case OFFLOAD_NONE:
+	case OFFLOAD_UNNECESSARY:
+		sum = (__u64)(__u16) ~*field + differences->addresses + differences->ports;
+		write_field(field, (__u16)~fold_sum(sum), is_udp);
+		return 0;
+	default:
+		return replace_checksum(skb, packet->transport_offset + place, is_udp, differences, family);
+	}
+}
+
 /* Between this machine's order and little-endian. */
 static __always_inline __u32 swap_le32(__u32 value)
 {
@@ -165,13 +203,16 @@ static __always_inline __u32 swap_le32(__u32 value)
 }
 
 /*
- * Whether the packet's checksum is still to be filled in. Nothing says so but the helper that leaves the field of such
- * a packet alone: here a field of zero, which it fills with the difference otherwise.
+ * Whether the packet's checksum is still to be filled in. Where the kernel does not say so, the helper does that leaves
+ * the field of such a packet alone: here a field of zero, which it fills with the difference otherwise.
  */
 static __always_inline int is_checksum_partial(struct __sk_buff *skb, __u32 offset)
 {
+	enum offload offload = offload_of(skb);
 	__u16 field = 0;
 
+	if (offload != OFFLOAD_UNKNOWN)
+		return offload == OFFLOAD_PARTIAL;
 	return bpf_l4_csum_replace(skb, offset, 0, 1, 0) == 0 &&
 	       bpf_skb_load_bytes(skb, offset, &field, sizeof(field)) == 0 && field == 0;
 }
@@ -226,7 +267,7 @@ static __always_inline int translate(struct __sk_buff *skb, const struct cursor 
 
 	if (write_headers(cursor, connection, flow, family, &differences) ||
 	    (packet->tuple.protocol == IPPROTO_SCTP ? write_sctp_checksum(skb, cursor, packet, &differences, family)
-						    : write_checksum(skb, packet, &differences, family)))
+						    : write_checksum(skb, cursor, packet, &differences, family)))
 		return -1;
 	return is_of_generation(connection, flow) ? 0 : -1;
 }

@@ -43,7 +43,7 @@ static __noinline int send_named(struct __sk_buff *skb)
 		count_reason(REASON_DROPPED_LAST_HOP);
 		return TC_ACT_SHOT;
 	}
-	bpf_csum_update(skb, lower_hop_limit(&cursor, family));
+	lower_skb_hop_limit(skb, &cursor, family);
 	return send_to(skb, hop);
 }
 
