@@ -82,7 +82,7 @@ static __always_inline enum reason insert_reply(struct connection *connection, c
 #pragma clang loop unroll(disable)
 	for (i = 0; i <= PORT_TRIES; i++) {
 		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
-		switch (insert_flow(&tuple, flow)) {
+		switch (is_taken(&tuple) ? TUPLE_TAKEN : insert_flow(&tuple, flow)) {
 		case INSERTED:
 			return REASON_TRANSLATED;
 		case NO_ROOM:

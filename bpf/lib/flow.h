@@ -78,15 +78,16 @@ static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 /*
  * Both flows of most connections are in the bucket of the client, which is the source of a request and the destination
  * of a reply: so they share a cache line. A reply that is met at ingress goes to an address that many connections have
- * in common, this node's or a virtual one, and is told by its sender, too. The port is added to the number as it is:
- * the kernel gives a client every other port in a row for its connections to one service, and their buckets are then
- * near each other.
+ * in common, this node's or a virtual one, and is told by its sender, too. The port is added to the number, its two
+ * lowest bits exchanged: the kernel gives a client every other port for its connections to one service, and a CPU
+ * fetches two buckets side by side.
  */
 static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction direction)
 {
 	int is_request = direction == DIRECTION_REQUEST, has_sender = !is_request && tuple->hook == HOOK_INGRESS;
 	const __u32 *client = is_request ? tuple->source.words : tuple->destination.words;
 	__u32 port = bpf_ntohs(is_request ? tuple->source_port : tuple->destination_port);
+	__u32 place = (port & ~3U) | (port & 1) << 1 | (port >> 1 & 1);
 	__u64 hash = flow_seed ^ (__u64)tuple->protocol << 32;
 
 	if (tuple->family == FAMILY_IPV4) {
@@ -98,7 +99,7 @@ static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction
 		if (has_sender)
 			hash = mix_address6(hash, tuple->source.words);
 	}
-	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) + port) & (flow_buckets - 1);
+	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) + place) & (flow_buckets - 1);
 }
 
 static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
@@ -108,7 +109,7 @@ static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
 
 static __always_inline int is_tagged(__u64 slot, __u64 hash)
 {
-	return slot && (slot ^ hash << SLOT_TAG_SHIFT) >> SLOT_TAG_SHIFT == 0;
+	return (slot ^ hash << SLOT_TAG_SHIFT) >> SLOT_TAG_SHIFT == 0 && slot;
 }
 
 /* The first flow in the bucket whose tuple may be the one with this hash. @return its slot, or 0 */
@@ -182,16 +183,14 @@ static __always_inline int search_home(const struct tuple *tuple, enum direction
  * are those below: their loops would else be walked at every call.
  * @return 1 with *flow set, or 0
  */
-__noinline int search_flow(const struct tuple *tuple, __u64 except, struct flow *flow)
+__noinline int search_flow(const struct tuple *tuple, __u64 hash, __u64 except, struct flow *flow)
 {
 	const struct flow_bucket *bucket;
 	int overflowed = 0;
 	__u32 index, i;
-	__u64 hash;
 
 	if (!tuple || !flow)
 		return 0;
-	hash = hash_tuple(tuple);
 	if (tuple->hook == HOOK_INGRESS && search_home(tuple, DIRECTION_REQUEST, hash, except, flow, &overflowed))
 		return 1;
 	if (search_home(tuple, DIRECTION_REPLY, hash, except, flow, &overflowed))
@@ -246,7 +245,7 @@ static __always_inline struct connection *find_connection(const struct tuple *tu
 		connection = find_at_home(tuple, DIRECTION_REPLY, hash, flow, &is_elsewhere);
 	if (!connection && is_elsewhere) {
 		*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
-		index = search_flow(tuple, 0, flow) ? flow->connection : max_connections;
+		index = search_flow(tuple, hash, 0, flow) ? flow->connection : max_connections;
 		connection = bpf_map_lookup_elem(&connections, &index);
 	}
 	return connection && connection->state != STATE_NONE ? connection : NULL;
@@ -328,9 +327,18 @@ static __noinline int insert_slot(const struct tuple *tuple, enum direction dire
 	return 0;
 }
 
+/* Whether a connection has this tuple. */
+__noinline int is_taken(const struct tuple *tuple)
+{
+	struct flow flow = {};
+
+	return tuple && search_flow(tuple, hash_tuple(tuple), 0, &flow);
+}
+
 /*
- * Makes a connection, whose entry is filled, findable by a tuple that no other one has. Of two CPUs that insert the
- * same tuple at once at least one sees the other: each looks again after it has written.
+ * Makes a connection, whose entry is filled, findable by a tuple that was looked for just now, and that no other one
+ * had. Of two CPUs that insert the same tuple at once at least one sees the other: each looks again after it has
+ * written.
  * @return enum insertion
  */
 __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)
@@ -340,13 +348,11 @@ __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)
 
 	if (!tuple || !flow)
 		return NO_ROOM;
-	if (search_flow(tuple, 0, &other))
-		return TUPLE_TAKEN;
 	hash = hash_tuple(tuple);
 	slot = slot_of(hash, flow);
 	if (!insert_slot(tuple, flow->direction, hash, slot))
 		return NO_ROOM;
-	if (!search_flow(tuple, slot, &other))
+	if (!search_flow(tuple, hash, slot, &other))
 		return INSERTED;
 	delete_flow(tuple, flow);
 	return TUPLE_TAKEN;

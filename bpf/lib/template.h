@@ -118,7 +118,7 @@ static __noinline int follow_template(const struct service *service, const struc
 	__u32 index;
 
 	template_tuple(&tuple, service, packet);
-	if (!search_flow(&tuple, 0, &flow))
+	if (!search_flow(&tuple, hash_tuple(&tuple), 0, &flow))
 		return 0;
 	index = flow.connection;
 	template = bpf_map_lookup_elem(&connections, &index);
@@ -193,7 +193,7 @@ static __noinline enum reason make_template(const struct service *service, const
 	if (!has_own_port(service, packet))
 		template->destination_port = 0;
 	start_template(template, cold, service);
-	insertion = insert_flow(&tuple, &flow);
+	insertion = is_taken(&tuple) ? TUPLE_TAKEN : insert_flow(&tuple, &flow);
 	if (insertion == INSERTED) {
 		decision->template = index + 1;
 		return REASON_TRANSLATED;

@@ -443,5 +443,5 @@ export const enums = {
   },
   template_protocol: { TEMPLATE_PROTOCOL: 64 },
   xdp_places: { XDP_DEVICES: 4096 },
-  abi_version: { ABI_VERSION: 5 },
+  abi_version: { ABI_VERSION: 6 },
 } as const;
