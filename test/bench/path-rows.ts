@@ -10,7 +10,7 @@ const deeds = {
   connections: 1000,
   exchanges: 4000,
   datagrams: 4000,
-  packets: 12_800,
+  packets: 25_600,
   flows: 2000,
   mebibytes: 128,
 } as const satisfies Record<Deed, number>;

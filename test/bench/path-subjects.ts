@@ -6,6 +6,7 @@ import { mustRun } from '../lib/command.ts';
 import { Lab } from '../lib/lab.ts';
 import { Daemon } from './daemon.ts';
 import { Speaker } from './speaker.ts';
+import { WayEnd } from './way-end.ts';
 
 const servicePort = 80;
 const podPort = 8080;
@@ -23,7 +24,10 @@ export async function compileTraffic(folder: string): Promise<string> {
   return program;
 }
 
-/** What a client can do: TCP connections with one exchange each, exchanges on one, datagrams of one UDP flow, each answered or in batches, UDP flows of one datagram each, a TCP stream. */
+/**
+ * What a client can do: TCP connections with one exchange each, exchanges on one, datagrams of one UDP flow, each answered, packets of
+ * one UDP flow past the sockets of both ends, UDP flows of one datagram each, a TCP stream.
+ */
 export type Deed = 'connections' | 'exchanges' | 'datagrams' | 'packets' | 'flows' | 'mebibytes';
 
 export type Way = 'plain routing' | 'nftables' | 'BPVS' | 'BPVS with --local-redirect';
@@ -43,6 +47,7 @@ export class PathSubject {
   readonly #softirqPid = findSoftirqPid();
   #client: Speaker | undefined;
   #daemon: Daemon | undefined;
+  #end: WayEnd | undefined;
 
   private constructor(lab: Lab, { way, services }: SubjectOptions) {
     this.#lab = lab;
@@ -69,14 +74,20 @@ export class PathSubject {
   /** Has the client do `count` of something. @returns the nanoseconds of CPU each took: client, server and softirq */
   async run(what: Deed, count: number): Promise<number> {
     const before = this.#cpuNs();
+    const counted = this.#end?.count() ?? 0;
     this.#client?.say(`${what} ${count}`);
     await this.#client?.line();
-    return Number(this.#cpuNs() - before) / count;
+    const ns = Number(this.#cpuNs() - before) / count;
+    const arrived = (this.#end?.count() ?? 0) - counted;
+    if (what === 'packets' && arrived < count)
+      throw new Error(`Expected ${count} packets at the server but received ${arrived}`);
+    return ns;
   }
 
   async close(): Promise<void> {
     for (const speaker of this.#speakers) await speaker.end();
     await this.#daemon?.end();
+    this.#end?.[Symbol.dispose]();
     await this.#lab.teardown();
   }
 
@@ -89,6 +100,7 @@ export class PathSubject {
       this.#speakers.push(speaker);
       await speaker.line();
     }
+    this.#end = await WayEnd.attach(server, `/sys/fs/bpf/${this.#lab.name}-end`);
     const node = this.#lab.nodes[0];
     if (this.way === 'BPVS' || this.way === 'BPVS with --local-redirect') {
       const endpoint = { endpoint: server.addresses.v4, endpointPort: podPort };
@@ -98,6 +110,7 @@ export class PathSubject {
     } else if (this.way === 'nftables') {
       await node.mustRun(['nft', '-f', '-'], { input: nftables(server.addresses.v4) });
     }
+    await client.mustRun(['ip', 'link', 'set', 'eth0', 'gso_max_segs', '1']);
     await client.mustRun(['sh', '-c', 'echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range']);
     const target =
       this.way === 'plain routing'

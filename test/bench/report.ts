@@ -56,7 +56,7 @@ const deedNames: Readonly<Record<Deed, string>> = {
   connections: 'TCP connections',
   exchanges: 'TCP exchanges',
   datagrams: 'UDP datagrams',
-  packets: 'UDP datagrams in batches',
+  packets: 'UDP packets from device to device',
   flows: 'UDP flows of one datagram',
   mebibytes: 'MiB of a TCP stream',
 };

@@ -4,14 +4,16 @@
  * and a client that does what it is told. traffic tcp-server PORT | udp-server
  * PORT | client ADDRESS PORT The client reads "connections N", "exchanges N",
  * "datagrams N", "flows N" (datagrams, each from a port of its own), "packets N"
- * (datagrams in batches, of which the last is answered) or "mebibytes N" (in one
- * stream) from stdin and answers each with a line.
+ * (datagrams of one flow in batches, past the client's socket and stack; the last
+ * of each is answered) or "mebibytes N" (in one stream) from stdin and answers
+ * each with a line.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,13 +27,14 @@ enum {
 	RECEIVE_TIMEOUT_SECONDS = 5,
 	MEBIBYTE = 1 << 20,
 	CHUNK_SIZE = 1 << 16,
-	BATCH = 64,
+	BATCH = 64, /* UDP_MAX_SEGMENTS */
 };
 
 /*
  * The first byte of a message: whether the server closes behind its answer, so
  * that TIME_WAIT is on its side; or that a stream of as many mebibytes follows
- * as the next four bytes say, before the answer; or that there is none.
+ * as the next four bytes say, before the answer; or that there is none, as
+ * end.bpf.c takes the message off at the server's device.
  */
 enum { MORE = 'm', LAST = 'l', STREAM = 's', UNANSWERED = 'u' };
 
@@ -119,43 +122,18 @@ static void serve_tcp(const char *port)
 	}
 }
 
-/* Datagrams that are sent or received by one call. */
-struct batch {
-	struct mmsghdr headers[BATCH];
-	struct iovec vectors[BATCH];
-	struct sockaddr_in peers[BATCH];
-	char messages[BATCH][MESSAGE_SIZE];
-};
-
-static void fill_batch(struct batch *batch)
-{
-	for (int i = 0; i < BATCH; i++) {
-		batch->vectors[i] = (struct iovec){ batch->messages[i], MESSAGE_SIZE };
-		batch->headers[i].msg_hdr = (struct msghdr){
-			.msg_name = &batch->peers[i],
-			.msg_namelen = sizeof(batch->peers[i]),
-			.msg_iov = &batch->vectors[i],
-			.msg_iovlen = 1,
-		};
-	}
-}
-
 static void serve_udp(const char *port)
 {
-	static struct batch batch;
 	int fd = open_server(SOCK_DGRAM, port);
 
-	fill_batch(&batch);
 	for (;;) {
-		int count = recvmmsg(fd, batch.headers, BATCH, MSG_WAITFORONE, NULL);
+		char message[MESSAGE_SIZE];
+		struct sockaddr_in peer;
+		socklen_t peer_size = sizeof(peer);
+		ssize_t size = recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&peer, &peer_size);
 
-		for (int i = 0; i < count; i++) {
-			const char *message = batch.messages[i];
-
-			if (message[0] != UNANSWERED)
-				sendto(fd, message, batch.headers[i].msg_len, 0, (struct sockaddr *)&batch.peers[i],
-				       sizeof(batch.peers[i]));
-		}
+		if (size > 0)
+			sendto(fd, message, size, 0, (struct sockaddr *)&peer, peer_size);
 	}
 }
 
@@ -206,22 +184,24 @@ static void make_exchanges(int type, const struct sockaddr_in *server, long coun
 	close(fd);
 }
 
-/* As many at once as fit into the queues on the way. */
+/*
+ * Batches that are one datagram to the client's stack, and are segmented at its
+ * device. No longer than the queues on the way.
+ */
 static void send_packets(const struct sockaddr_in *server, long count)
 {
-	static struct batch batch;
-	int fd = open_client(SOCK_DGRAM, server);
+	static char batch[BATCH][MESSAGE_SIZE];
+	int fd = open_client(SOCK_DGRAM, server), segment = MESSAGE_SIZE;
 	char message[MESSAGE_SIZE];
 
-	fill_batch(&batch);
-	for (int i = 0; i < BATCH; i++) {
-		batch.messages[i][0] = i + 1 < BATCH ? UNANSWERED : LAST;
-		batch.headers[i].msg_hdr.msg_name = NULL;
-		batch.headers[i].msg_hdr.msg_namelen = 0;
-	}
+	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)))
+		err(1, "UDP_SEGMENT");
+	for (int i = 0; i < BATCH; i++)
+		batch[i][0] = i + 1 < BATCH ? UNANSWERED : LAST;
+	exchange(fd, MORE);
 	for (; count > 0; count -= BATCH) {
-		if (sendmmsg(fd, batch.headers, BATCH, 0) != BATCH)
-			err(1, "sendmmsg");
+		if (send(fd, batch, sizeof(batch), 0) != sizeof(batch))
+			err(1, "send");
 		if (recv(fd, message, sizeof(message), 0) != sizeof(message))
 			err(1, "recv");
 	}
