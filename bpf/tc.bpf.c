@@ -24,6 +24,12 @@ static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family
 	return is_icmp(protocol, family) ? hand_over_to(HANDLER_ICMP_EGRESS) : TC_ACT_UNSPEC;
 }
 
+static __always_inline int hand_over_from(struct __sk_buff *skb, enum handler handler, enum hook hook)
+{
+	skb->cb[0] = hook;
+	return conclude(skb, hand_over_to(handler));
+}
+
 SEC("tc")
 int tc_ingress(struct __sk_buff *skb)
 {
@@ -32,10 +38,10 @@ int tc_ingress(struct __sk_buff *skb)
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
 		return is_foreign_request(skb, FAMILY_IPV4) ? TC_ACT_UNSPEC
-							    : conclude(skb, hand_over_to(HANDLER_INGRESS4));
+							    : hand_over_from(skb, HANDLER_ORDINARY4, HOOK_INGRESS);
 	case bpf_htons(ETH_P_IPV6):
 		return is_foreign_request(skb, FAMILY_IPV6) ? TC_ACT_UNSPEC
-							    : conclude(skb, hand_over_to(HANDLER_INGRESS6));
+							    : hand_over_from(skb, HANDLER_ORDINARY6, HOOK_INGRESS);
 	default:
 		return TC_ACT_UNSPEC;
 	}
@@ -48,11 +54,11 @@ int tc_egress(struct __sk_buff *skb)
 	case bpf_htons(ETH_P_IP):
 		if (is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS))
 			return conclude(skb, pass_foreign(skb, FAMILY_IPV4));
-		return conclude(skb, hand_over_to(HANDLER_EGRESS4));
+		return hand_over_from(skb, HANDLER_ORDINARY4, HOOK_EGRESS);
 	case bpf_htons(ETH_P_IPV6):
 		if (is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS))
 			return conclude(skb, pass_foreign(skb, FAMILY_IPV6));
-		return conclude(skb, hand_over_to(HANDLER_EGRESS6));
+		return hand_over_from(skb, HANDLER_ORDINARY6, HOOK_EGRESS);
 	default:
 		return TC_ACT_UNSPEC;
 	}

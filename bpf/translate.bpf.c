@@ -6,28 +6,22 @@
 #include "lib/handlers.h"
 #include "lib/hook.h"
 
-SEC("tc")
-int handle_ingress4(struct __sk_buff *skb)
+/* The hook has written to skb->cb[0] which it is. */
+static __always_inline enum hook hook_of(const struct __sk_buff *skb)
 {
-	return conclude(skb, handle(skb, FAMILY_IPV4, HOOK_INGRESS, UP_THE_STACK));
+	return skb->cb[0] == HOOK_INGRESS ? HOOK_INGRESS : HOOK_EGRESS;
 }
 
 SEC("tc")
-int handle_ingress6(struct __sk_buff *skb)
+int handle_ordinary4(struct __sk_buff *skb)
 {
-	return conclude(skb, handle(skb, FAMILY_IPV6, HOOK_INGRESS, UP_THE_STACK));
+	return conclude(skb, handle(skb, FAMILY_IPV4, hook_of(skb), UP_THE_STACK));
 }
 
 SEC("tc")
-int handle_egress4(struct __sk_buff *skb)
+int handle_ordinary6(struct __sk_buff *skb)
 {
-	return conclude(skb, handle(skb, FAMILY_IPV4, HOOK_EGRESS, UP_THE_STACK));
-}
-
-SEC("tc")
-int handle_egress6(struct __sk_buff *skb)
-{
-	return conclude(skb, handle(skb, FAMILY_IPV6, HOOK_EGRESS, UP_THE_STACK));
+	return conclude(skb, handle(skb, FAMILY_IPV6, hook_of(skb), UP_THE_STACK));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

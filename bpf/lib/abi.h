@@ -370,10 +370,8 @@ enum hook {
  * layout: programs of another version may be attached while these take their places.
  */
 enum handler {
-	HANDLER_INGRESS4,
-	HANDLER_INGRESS6,
-	HANDLER_EGRESS4,
-	HANDLER_EGRESS6,
+	HANDLER_ORDINARY4,
+	HANDLER_ORDINARY6,
 	HANDLER_REJECT,
 	HANDLER_ICMP_INGRESS,
 	HANDLER_ICMP_EGRESS,

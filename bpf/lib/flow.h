@@ -235,13 +235,12 @@ static __always_inline struct connection *find_at_home(const struct tuple *tuple
 static __always_inline struct connection *find_connection(const struct tuple *tuple, struct flow *flow)
 {
 	int is_request = tuple->hook == HOOK_INGRESS, is_elsewhere = 0;
-	struct connection *connection = NULL;
+	struct connection *connection;
 	__u64 hash = hash_tuple(tuple);
 	__u32 index;
 
-	if (is_request)
-		connection = find_at_home(tuple, DIRECTION_REQUEST, hash, flow, &is_elsewhere);
-	if (!connection) /* at ingress those of outside connections and of hairpins */
+	connection = find_at_home(tuple, is_request ? DIRECTION_REQUEST : DIRECTION_REPLY, hash, flow, &is_elsewhere);
+	if (is_request && !connection) /* at ingress those of outside connections and of hairpins */
 		connection = find_at_home(tuple, DIRECTION_REPLY, hash, flow, &is_elsewhere);
 	if (!connection && is_elsewhere) {
 		*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */

@@ -43,8 +43,8 @@ static __always_inline int asks_for_answer(const struct __sk_buff *skb, const st
 }
 
 /*
- * `family`, `hook` and `way` are constants: each set of them is a straight path of its own, short enough for the
- * instruction cache.
+ * `family` and `way` are constants: each set of them is a straight path of its own, short enough for the instruction
+ * cache. Both hooks take the same one, which so is still there for a reply from when the request took it.
  */
 static __always_inline int handle(struct __sk_buff *skb, enum family family, enum hook hook, enum way way)
 {
