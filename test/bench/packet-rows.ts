@@ -64,27 +64,33 @@ export function measurePackets(fresh: Fresh): readonly PacketRow[] {
   return rows;
 }
 
-/** One flow and ten thousand, in tables of a node's default size. */
+/**
+ * One flow and ten thousand, in tables of a node's default size. Where the machine's memory is makes a few hundredths, so there are
+ * several tables of what is compared closely, with many services and with one, made in turn.
+ */
 function measureSmall(fresh: Fresh): readonly PacketRow[] {
   using floor = new Floor(fresh, many, 2 * smallTable);
+  using resources = new DisposableStack();
   const kinds = (flows: number): Kind[] => [
     { family: 4, protocol: 'tcp', scheduler: 'sh', flows },
     { family: 4, protocol: 'udp', scheduler: 'sh', flows },
     { family: 6, protocol: 'tcp', scheduler: 'sh', flows },
   ];
-  using world = World.open(fresh, { services: many, connections: smallTable, kinds: kinds(many) });
-  using lone = World.open(fresh, { services: 1, connections: smallTable, kinds: kinds(many) });
-  using outside = World.open(fresh, { services: many, connections: smallTable, kinds: kinds(1).slice(0, 1) });
+  const open = (services: number, kinds: readonly Kind[]) =>
+    resources.use(World.open(fresh, { services, connections: smallTable, kinds }));
+  const world = open(many, kinds(many));
+  const others = [1, 1, many, many, 1].map((services) => open(services, kinds(many).slice(0, 1)));
+  const outside = open(many, kinds(1).slice(0, 1));
   const subjects = [1, many].flatMap((flows) => [
     floor.subject(flows),
     ...(flows === 1 ? [outsideSubject(outside)] : []),
     ...establishedSubjects(world, flows, kinds(flows)),
-    ...establishedSubjects(lone, flows, kinds(flows).slice(0, 1)),
+    ...others.flatMap((other) => establishedSubjects(other, flows, kinds(flows).slice(0, 1))),
     ...foreignSubjects(world, flows),
   ]);
   const rows = measure(fresh, subjects);
-  for (const each of [world, lone, outside]) each.checkDrops();
-  return rows;
+  for (const each of [world, ...others, outside]) each.checkDrops();
+  return joined(rows, ({ name, services, flows }) => `${name}, ${services}, ${flows}`);
 }
 
 /**

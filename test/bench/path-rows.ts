@@ -31,16 +31,20 @@ export interface PathResults {
 
 const rounds = 30;
 
-/** Where a lab's memory is makes a fiftieth, so there are two of what is compared closely. */
+/** Where the memory of a lab and of its programs is makes a fiftieth, so there are three of what is compared closely. */
 const ways: readonly SubjectOptions[] = [
   { name: 'bench-plain', way: 'plain routing', services: 0 },
+  { name: 'bench-empty', way: 'empty hooks', services: 0 },
   { name: 'bench-nft', way: 'nftables', services: 1 },
+  { name: 'bench-local', way: 'BPVS with --local-redirect', services: 1 },
   { name: 'bench-one', way: 'BPVS', services: 1 },
   { name: 'bench-many', way: 'BPVS', services: 10_000 },
-  { name: 'bench-local', way: 'BPVS with --local-redirect', services: 1 },
+  { name: 'bench-plain-2', way: 'plain routing', services: 0 },
   { name: 'bench-many-2', way: 'BPVS', services: 10_000 },
   { name: 'bench-one-2', way: 'BPVS', services: 1 },
-  { name: 'bench-plain-2', way: 'plain routing', services: 0 },
+  { name: 'bench-one-3', way: 'BPVS', services: 1 },
+  { name: 'bench-many-3', way: 'BPVS', services: 10_000 },
+  { name: 'bench-plain-3', way: 'plain routing', services: 0 },
 ];
 
 export async function measurePaths(): Promise<PathResults> {

@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ways from a pod to a pod of the same node, each in a lab of its own: routed, by nftables, by BPVS.
+// The ways from a pod to a pod of the same node, each in a lab of its own: routed, with hooks that do nothing, by nftables, by
+// BPVS.
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Direction } from '../../src/native/bpf-link.ts';
 import { mustRun } from '../lib/command.ts';
 import { Lab } from '../lib/lab.ts';
 import { Daemon } from './daemon.ts';
 import { Speaker } from './speaker.ts';
-import { WayEnd } from './way-end.ts';
 
 const servicePort = 80;
 const podPort = 8080;
 const serviceAddress = '10.96.0.80';
 
+/** GSO_MAX_SEGS */
+const defaultSegmentsMax = 65_535;
+
 /** All traffic runs on this CPU, softirq included; the daemon and this process stay on the other ones. */
 const trafficCpu = 1;
 
 const source = fileURLToPath(new URL('traffic.c', import.meta.url));
+const hooks = fileURLToPath(new URL('hooks.ts', import.meta.url));
 
 /** Compiles the traffic program. @returns its path */
 export async function compileTraffic(folder: string): Promise<string> {
@@ -30,7 +35,7 @@ export async function compileTraffic(folder: string): Promise<string> {
  */
 export type Deed = 'connections' | 'exchanges' | 'datagrams' | 'packets' | 'flows' | 'mebibytes';
 
-export type Way = 'plain routing' | 'nftables' | 'BPVS' | 'BPVS with --local-redirect';
+export type Way = 'plain routing' | 'empty hooks' | 'nftables' | 'BPVS' | 'BPVS with --local-redirect';
 
 export interface SubjectOptions {
   readonly name: string;
@@ -44,10 +49,11 @@ export class PathSubject {
   readonly services: number;
   readonly #lab: Lab;
   readonly #speakers: Speaker[] = [];
+  readonly #hooks: Speaker[] = [];
   readonly #softirqPid = findSoftirqPid();
   #client: Speaker | undefined;
   #daemon: Daemon | undefined;
-  #end: WayEnd | undefined;
+  #end: Speaker | undefined;
 
   private constructor(lab: Lab, { way, services }: SubjectOptions) {
     this.#lab = lab;
@@ -73,21 +79,12 @@ export class PathSubject {
 
   /** Has the client do `count` of something. @returns the nanoseconds of CPU each took: client, server and softirq */
   async run(what: Deed, count: number): Promise<number> {
-    const before = this.#cpuNs();
-    const counted = this.#end?.count() ?? 0;
-    this.#client?.say(`${what} ${count}`);
-    await this.#client?.line();
-    const ns = Number(this.#cpuNs() - before) / count;
-    const arrived = (this.#end?.count() ?? 0) - counted;
-    if (what === 'packets' && arrived < count)
-      throw new Error(`Expected ${count} packets at the server but received ${arrived}`);
-    return ns;
+    return what === 'packets' ? this.#measureWithoutSockets(what, count) : this.#measure(what, count);
   }
 
   async close(): Promise<void> {
-    for (const speaker of this.#speakers) await speaker.end();
+    for (const speaker of [...this.#speakers, ...this.#hooks]) await speaker.end();
     await this.#daemon?.end();
-    this.#end?.[Symbol.dispose]();
     await this.#lab.teardown();
   }
 
@@ -100,24 +97,70 @@ export class PathSubject {
       this.#speakers.push(speaker);
       await speaker.line();
     }
-    this.#end = await WayEnd.attach(server, `/sys/fs/bpf/${this.#lab.name}-end`);
     const node = this.#lab.nodes[0];
+    this.#end = this.#hook(server.command([]), 'end', 'ingress', ['eth0']);
     if (this.way === 'BPVS' || this.way === 'BPVS with --local-redirect') {
       const endpoint = { endpoint: server.addresses.v4, endpointPort: podPort };
       const target = { address: serviceAddress, port: servicePort, ...endpoint };
       const options = this.way === 'BPVS' ? [] : ['--local-redirect'];
       this.#daemon = await Daemon.start(this.#lab.name, node.command([]), this.services, target, options);
+    } else if (this.way === 'empty hooks') {
+      const devices = [client.hostDevice, server.hostDevice];
+      for (const direction of ['ingress', 'egress'] as const) {
+        const empty = this.#hook(node.command([]), 'empty', direction, devices);
+        empty.say('attach');
+        await empty.line();
+      }
     } else if (this.way === 'nftables') {
       await node.mustRun(['nft', '-f', '-'], { input: nftables(server.addresses.v4) });
     }
-    await client.mustRun(['ip', 'link', 'set', 'eth0', 'gso_max_segs', '1']);
     await client.mustRun(['sh', '-c', 'echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range']);
     const target =
-      this.way === 'plain routing'
+      this.#daemon === undefined && this.way !== 'nftables'
         ? [server.addresses.v4, String(podPort)]
         : [serviceAddress, String(servicePort)];
     this.#client = new Speaker(client.command(pinned([traffic, 'client', ...target])));
     this.#speakers.push(this.#client);
+  }
+
+  #hook(
+    inside: readonly string[],
+    program: string,
+    direction: Direction,
+    devices: readonly string[],
+  ): Speaker {
+    const argv = ['taskset', '-c', '0', process.execPath, hooks, program, direction, ...devices];
+    const speaker = new Speaker([...inside, ...argv]);
+    this.#hooks.push(speaker);
+    return speaker;
+  }
+
+  /** The client's device segments, and at the server's device is the end. */
+  async #measureWithoutSockets(what: Deed, count: number): Promise<number> {
+    await this.#setSegmentsMax(1);
+    const before = await this.#tellEnd('attach');
+    const ns = await this.#measure(what, count);
+    const arrived = (await this.#tellEnd('detach')) - before;
+    await this.#setSegmentsMax(defaultSegmentsMax);
+    if (arrived < count) throw new Error(`Expected ${count} packets at the server but received ${arrived}`);
+    return ns;
+  }
+
+  async #setSegmentsMax(count: number): Promise<void> {
+    await this.#lab.nodes[0].pods[0]?.mustRun(['ip', 'link', 'set', 'eth0', 'gso_max_segs', String(count)]);
+  }
+
+  /** @returns how many datagrams the end of the way has counted so far */
+  async #tellEnd(verb: 'attach' | 'detach'): Promise<number> {
+    this.#end?.say(verb);
+    return Number(await this.#end?.line());
+  }
+
+  async #measure(what: Deed, count: number): Promise<number> {
+    const before = this.#cpuNs();
+    this.#client?.say(`${what} ${count}`);
+    await this.#client?.line();
+    return Number(this.#cpuNs() - before) / count;
   }
 
   /**

@@ -34,7 +34,7 @@ enum {
  * The first byte of a message: whether the server closes behind its answer, so
  * that TIME_WAIT is on its side; or that a stream of as many mebibytes follows
  * as the next four bytes say, before the answer; or that there is none, as
- * end.bpf.c takes the message off at the server's device.
+ * hooks.bpf.c takes the message off at the server's device.
  */
 enum { MORE = 'm', LAST = 'l', STREAM = 's', UNANSWERED = 'u' };
 
