@@ -78,9 +78,9 @@ static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 /*
  * Both flows of most connections are in the bucket of the client, which is the source of a request and the destination
  * of a reply: so they share a cache line. A reply that is met at ingress goes to an address that many connections have
- * in common, this node's or a virtual one, and is told by its sender, too. The port is added to the number, its two
- * lowest bits exchanged: the kernel gives a client every other port for its connections to one service, and a CPU
- * fetches two buckets side by side.
+ * in common, this node's or a virtual one, and is told by its sender, too. The port changes the lower bits, with its
+ * own two lowest exchanged: the kernel gives a client every other port for its connections to one service, and a CPU
+ * fetches two buckets at once.
  */
 static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction direction)
 {
@@ -99,7 +99,7 @@ static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction
 		if (has_sender)
 			hash = mix_address6(hash, tuple->source.words);
 	}
-	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) + place) & (flow_buckets - 1);
+	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) ^ place) & (flow_buckets - 1);
 }
 
 static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
@@ -235,18 +235,22 @@ static __always_inline struct connection *find_at_home(const struct tuple *tuple
 static __always_inline struct connection *find_connection(const struct tuple *tuple, struct flow *flow)
 {
 	int is_request = tuple->hook == HOOK_INGRESS, is_elsewhere = 0;
+	__u64 hash = hash_tuple(tuple), except;
 	struct connection *connection;
-	__u64 hash = hash_tuple(tuple);
 	__u32 index;
 
 	connection = find_at_home(tuple, is_request ? DIRECTION_REQUEST : DIRECTION_REPLY, hash, flow, &is_elsewhere);
 	if (is_request && !connection) /* at ingress those of outside connections and of hairpins */
 		connection = find_at_home(tuple, DIRECTION_REPLY, hash, flow, &is_elsewhere);
-	if (!connection && is_elsewhere) {
-		*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
-		index = search_flow(tuple, hash, 0, flow) ? flow->connection : max_connections;
-		connection = bpf_map_lookup_elem(&connections, &index);
-	}
+	if (connection && connection->state != STATE_NONE)
+		return connection;
+	if (!connection && !is_elsewhere)
+		return NULL;
+	/* One that is not open hides the one that is, until its own insertion meets that. */
+	except = connection ? slot_of(hash, flow) : 0;
+	*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
+	index = search_flow(tuple, hash, except, flow) ? flow->connection : max_connections;
+	connection = bpf_map_lookup_elem(&connections, &index);
 	return connection && connection->state != STATE_NONE ? connection : NULL;
 }
 
@@ -335,9 +339,8 @@ __noinline int is_taken(const struct tuple *tuple)
 }
 
 /*
- * Makes a connection, whose entry is filled, findable by a tuple that was looked for just now, and that no other one
- * had. Of two CPUs that insert the same tuple at once at least one sees the other: each looks again after it has
- * written.
+ * Makes a connection, whose entry is filled, findable by a tuple that was looked for before, and that no other one had.
+ * Of two CPUs that insert the same tuple at least one sees the other: each looks again after it has written.
  * @return enum insertion
  */
 __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)

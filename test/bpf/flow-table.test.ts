@@ -2,8 +2,9 @@
 // A client that uses one port for more connections than its bucket has slots (bpf/lib/flow.h).
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { layouts } from '../../src/dataplane/bpf/layouts.ts';
-import { decode } from '../../src/dataplane/bpf/struct.ts';
+import { enums, layouts } from '../../src/dataplane/bpf/layouts.ts';
+import { decode, encode } from '../../src/dataplane/bpf/struct.ts';
+import { word } from '../../src/dataplane/bpf/words.ts';
 import { formatAddressPort } from '../../src/model/address.ts';
 import { buildPacket, tupleOf } from '../lib/packet.ts';
 import { missingForBpf, TestPlane } from '../lib/plane.ts';
@@ -27,6 +28,31 @@ function flowsOf(plane: TestPlane): { slots: number; overflowed: number } {
     found.overflowed += Number(overflowed);
   }
   return found;
+}
+
+/** Puts another connection of the same tuples before the only one, as a CPU does that is opening it as well. */
+function hideConnection(plane: TestPlane): void {
+  const { maps } = plane.plane.programs;
+  const [other, generation] = [1000n, 77n];
+  const hide = (slot: bigint) => (slot & ~0xffff_ffff_ffffn) | (generation << 32n) | other;
+  for (const [key, value] of maps.get('flows').entries()) {
+    const bucket = decode(layouts.flow_bucket, value);
+    const used = bucket.slots.filter((slot) => slot !== 0n);
+    const [first] = used;
+    if (first === undefined) continue;
+    const connection = decode(
+      layouts.connection,
+      maps.get('connections').lookup(word(Number(first & 0xffff_ffffn))) ?? new Uint8Array(),
+    );
+    const opening = {
+      ...connection,
+      state: enums.connection_state.STATE_NONE,
+      generation: Number(generation),
+    };
+    maps.get('connections').update(word(Number(other)), encode(layouts.connection, opening));
+    const slots = bucket.slots.map((_, i) => [...used.map(hide), ...used][i] ?? 0n);
+    maps.get('flows').update(key, encode(layouts.flow_bucket, { ...bucket, slots }));
+  }
 }
 
 suite('flows', { skip: missingForBpf() ?? false }, () => {
@@ -61,4 +87,17 @@ suite('flows', { skip: missingForBpf() ?? false }, () => {
       assert.deepEqual(flowsOf(plane), { slots: 0, overflowed: 0 });
     });
   }
+
+  test('a connection that is being opened does not hide the one that another CPU has opened', () => {
+    using plane = TestPlane.reuse({ timeouts });
+    plane.serve('udp', '10.96.0.10:53', ['10.244.3.1:8080']);
+    const from = { source: '10.244.1.10', sourcePort: 40000, protocol: 'udp' } as const;
+    const request = buildPacket({ ...from, destination: '10.96.0.10', destinationPort: 53 });
+    plane.ingress(request);
+    hideConnection(plane);
+    assert.equal(tupleOf(plane.ingress(request).packet).destination, '10.244.3.1:8080');
+    const to = { destination: '10.244.1.10', destinationPort: 40000, protocol: 'udp' } as const;
+    const reply = buildPacket({ ...to, source: '10.244.3.1', sourcePort: 8080 });
+    assert.equal(tupleOf(plane.egress(reply).packet).source, '10.96.0.10:53');
+  });
 });
