@@ -44,7 +44,7 @@ static __always_inline int asks_for_answer(const struct __sk_buff *skb, const st
 
 /*
  * `family` and `way` are constants: each set of them is a straight path of its own, short enough for the instruction
- * cache. Both hooks take the same one, which so is still there for a reply from when the request took it.
+ * cache. Both hooks take the same one, so that a reply finds in that cache what the request has brought there.
  */
 static __always_inline int handle(struct __sk_buff *skb, enum family family, enum hook hook, enum way way)
 {

@@ -143,7 +143,7 @@ static __always_inline void lower_skb_hop_limit(struct __sk_buff *skb, const str
 		bpf_csum_update(skb, difference);
 }
 
-/* A UDP checksum of zero means none and stays zero, and none becomes zero. */
+/* A UDP checksum of zero means that there is none. It stays zero, and no sum becomes zero. */
 static __always_inline void write_field(__sum16 *field, __u32 sum, int is_udp)
 {
 	if (is_udp && !*field)

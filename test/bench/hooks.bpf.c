@@ -30,13 +30,13 @@ int empty(struct __sk_buff *skb)
 SEC("tc")
 int end(struct __sk_buff *skb)
 {
-	void *start = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct iphdr *ip = start + ETH_HLEN;
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
 	__u32 zero = 0;
 	__u64 *count;
 	char message;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || (void *)(ip + 1) > end || ip->protocol != IPPROTO_UDP ||
+	if (skb->protocol != bpf_htons(ETH_P_IP) || (void *)(ip + 1) > (void *)(long)skb->data_end ||
+	    ip->protocol != IPPROTO_UDP ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(*ip) + sizeof(struct udphdr), &message, sizeof(message)))
 		return TC_ACT_UNSPEC;
 	count = bpf_map_lookup_elem(&datagrams, &zero);

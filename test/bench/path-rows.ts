@@ -40,6 +40,7 @@ const ways: readonly SubjectOptions[] = [
   { name: 'bench-one', way: 'BPVS', services: 1 },
   { name: 'bench-many', way: 'BPVS', services: 10_000 },
   { name: 'bench-plain-2', way: 'plain routing', services: 0 },
+  { name: 'bench-local-2', way: 'BPVS with --local-redirect', services: 1 },
   { name: 'bench-many-2', way: 'BPVS', services: 10_000 },
   { name: 'bench-one-2', way: 'BPVS', services: 1 },
   { name: 'bench-one-3', way: 'BPVS', services: 1 },

@@ -137,12 +137,14 @@ export class PathSubject {
 
   /** The client's device segments, and at the server's device is the end. */
   async #measureWithoutSockets(what: Deed, count: number): Promise<number> {
+    const wanted = count + 1; // one opens the flow
     await this.#setSegmentsMax(1);
     const before = await this.#tellEnd('attach');
     const ns = await this.#measure(what, count);
     const arrived = (await this.#tellEnd('detach')) - before;
     await this.#setSegmentsMax(defaultSegmentsMax);
-    if (arrived < count) throw new Error(`Expected ${count} packets at the server but received ${arrived}`);
+    if (arrived !== wanted)
+      throw new Error(`Expected ${wanted} packets at the server but received ${arrived}`);
     return ns;
   }
 

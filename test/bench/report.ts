@@ -69,7 +69,7 @@ function pathRatios(rows: readonly PathRow[]): readonly Ratio[] {
     };
     if (way === 'plain routing') return [];
     const limit = pathLimits[way]?.[deed];
-    const name = `${deedNames[deed]}, ${way} of ${count(services)} / plain routing`;
+    const name = `${deedNames[deed]}, ${way}${services > 0 ? ` of ${count(services)}` : ''} / plain routing`;
     const toPlain = { name, value: toOther('plain routing', 0), ...(limit !== undefined && { limit }) };
     if (services !== many) return [toPlain];
     const toOne = {

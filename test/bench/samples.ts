@@ -10,7 +10,14 @@ export function median(samples: readonly number[]): number {
  * times in all rounds.
  */
 export function medianRatio(samples: readonly number[], others: readonly number[]): number {
-  return median(samples.map((sample, i) => sample / (others[i % others.length] ?? Number.NaN)));
+  const pairs = Array.from({ length: Math.max(samples.length, others.length) }, (_, i) => {
+    const [sample = Number.NaN, other = Number.NaN] = [
+      samples[i % samples.length],
+      others[i % others.length],
+    ];
+    return sample / other;
+  });
+  return median(pairs);
 }
 
 /** Forwards and backwards by turns, so that none always comes behind the same other. */

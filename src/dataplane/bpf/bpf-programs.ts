@@ -281,6 +281,12 @@ function checkLayouts(object: BpfObject): void {
 }
 
 function explainLoadError(error: unknown): unknown {
+  if (error instanceof SystemError && error.log?.includes('failed to iterate BTF objects: -')) {
+    return new EnvironmentError(
+      `CAP_SYS_ADMIN is needed too, as libbpf before 1.3 asks for the kernel's modules below Linux 6.2: ${error.message}`,
+      { cause: error },
+    );
+  }
   if (!(error instanceof SystemError && ['ENOMEM', 'E2BIG'].includes(error.code))) return error;
   return new EnvironmentError(
     `The kernel has no memory for the maps, a lower --max-connections needs less: ${error.message}`,
