@@ -229,7 +229,7 @@ function loadObject(
     return object;
   } catch (error) {
     object.close();
-    throw makesMaps ? explainLoadError(error) : error;
+    throw explainLoadError(error, makesMaps);
   }
 }
 
@@ -280,14 +280,14 @@ function checkLayouts(object: BpfObject): void {
   }
 }
 
-function explainLoadError(error: unknown): unknown {
+function explainLoadError(error: unknown, makesMaps: boolean): unknown {
   if (error instanceof SystemError && error.log?.includes('failed to iterate BTF objects: -')) {
     return new EnvironmentError(
       `CAP_SYS_ADMIN is needed too, as libbpf before 1.3 asks for the kernel's modules below Linux 6.2: ${error.message}`,
       { cause: error },
     );
   }
-  if (!(error instanceof SystemError && ['ENOMEM', 'E2BIG'].includes(error.code))) return error;
+  if (!(makesMaps && error instanceof SystemError && ['ENOMEM', 'E2BIG'].includes(error.code))) return error;
   return new EnvironmentError(
     `The kernel has no memory for the maps, a lower --max-connections needs less: ${error.message}`,
     { cause: error },
