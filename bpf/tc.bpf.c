@@ -24,6 +24,7 @@ static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family
 	return is_icmp(protocol, family) ? hand_over_to(HANDLER_ICMP_EGRESS) : TC_ACT_UNSPEC;
 }
 
+/* The same program takes the ordinary packets of both hooks, and reads in skb->cb[0] which it is. */
 static __always_inline int hand_over_from(struct __sk_buff *skb, enum handler handler, enum hook hook)
 {
 	skb->cb[0] = hook;

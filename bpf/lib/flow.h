@@ -107,6 +107,7 @@ static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
 	return hash >> (40 - 8 * number) & (flow_buckets - 1);
 }
 
+/* The tag first: nearly no slot has it, and which ones are free cannot be foretold. */
 static __always_inline int is_tagged(__u64 slot, __u64 hash)
 {
 	return (slot ^ hash << SLOT_TAG_SHIFT) >> SLOT_TAG_SHIFT == 0 && slot;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The measure: what it costs to translate an IPv4 TCP packet with one lookup and the kernel's helpers for its checksum,
- * which is right with offloads on or off. */
+/* What packets are compared with: what it costs to translate an IPv4 TCP packet with one lookup and the kernel's
+ * helpers for its checksum, which is right with offloads on or off. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>

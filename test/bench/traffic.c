@@ -4,9 +4,9 @@
  * and a client that does what it is told. traffic tcp-server PORT | udp-server
  * PORT | client ADDRESS PORT The client reads "connections N", "exchanges N",
  * "datagrams N", "flows N" (datagrams, each from a port of its own), "packets N"
- * (datagrams of one flow in batches, past the client's socket and stack; the last
- * of each is answered) or "mebibytes N" (in one stream) from stdin and answers
- * each with a line.
+ * (datagrams of one flow in batches that its device segments; the last of each is
+ * answered) or "mebibytes N" (in one stream) from stdin and answers each with a
+ * line.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client that uses one port for more connections than its bucket has slots (bpf/lib/flow.h).
+// The table of flows (bpf/lib/flow.h): more connections of one client's port than a bucket has slots, and two CPUs that open the same.
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { enums, layouts } from '../../src/dataplane/bpf/layouts.ts';
