@@ -102,7 +102,7 @@ static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packe
 		return leave_to_send(skb, &flow);
 	if (!(flags & CONNECTION_HAIRPIN))
 		return TC_ACT_UNSPEC;
-	return swap_link_addresses(skb) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+	return send_back(skb);
 }
 
 /* At egress only pings of the host's processes are answered: a packet that entered by a device was looked at there. */

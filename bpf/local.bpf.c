@@ -29,7 +29,7 @@ static __always_inline int ingress(struct __sk_buff *skb, enum family family, en
 SEC("tc")
 int local_ingress(struct __sk_buff *skb)
 {
-	if (skb->vlan_present) /* as in tc_ingress */
+	if (skb->vlan_present) /* the VLAN's own device meets it next, without the tag */
 		return TC_ACT_UNSPEC;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):

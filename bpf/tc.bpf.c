@@ -13,15 +13,16 @@
 #include "lib/filter.h"
 #include "lib/handlers.h"
 #include "lib/icmp.h"
+#include "lib/likely.h"
 #include "lib/parse.h"
 #include "lib/skb.h"
 
 /* An ICMP error comes from whatever router has met the packet that it is about. */
-static __always_inline int pass_foreign(const struct __sk_buff *skb, enum family family)
+static __always_inline int pass_foreign(struct __sk_buff *skb, enum family family)
 {
 	__u8 protocol = protocol_of((void *)(long)skb->data, (void *)(long)skb->data_end, family);
 
-	return is_icmp(protocol, family) ? hand_over_to(HANDLER_ICMP_EGRESS) : TC_ACT_UNSPEC;
+	return unlikely(is_icmp(protocol, family)) ? conclude(skb, hand_over_to(HANDLER_ICMP_EGRESS)) : TC_ACT_UNSPEC;
 }
 
 /* The same program takes the ordinary packets of both hooks, and reads in skb->cb[0] which it is. */
@@ -31,38 +32,36 @@ static __always_inline int hand_over_from(struct __sk_buff *skb, enum handler ha
 	return conclude(skb, hand_over_to(handler));
 }
 
+/* A packet with a VLAN's tag is met next by the VLAN's own device, without it. */
+static __always_inline int take_request(struct __sk_buff *skb, enum handler handler)
+{
+	return skb->vlan_present ? TC_ACT_UNSPEC : hand_over_from(skb, handler, HOOK_INGRESS);
+}
+
 SEC("tc")
 int tc_ingress(struct __sk_buff *skb)
 {
-	if (skb->vlan_present) /* the VLAN's own device meets it next, without the tag */
-		return TC_ACT_UNSPEC;
-	switch (skb->protocol) {
-	case bpf_htons(ETH_P_IP):
-		return is_foreign_request(skb, FAMILY_IPV4) ? TC_ACT_UNSPEC
-							    : hand_over_from(skb, HANDLER_ORDINARY4, HOOK_INGRESS);
-	case bpf_htons(ETH_P_IPV6):
-		return is_foreign_request(skb, FAMILY_IPV6) ? TC_ACT_UNSPEC
-							    : hand_over_from(skb, HANDLER_ORDINARY6, HOOK_INGRESS);
-	default:
-		return TC_ACT_UNSPEC;
-	}
+	if (likely(skb->protocol == bpf_htons(ETH_P_IP)))
+		return likely(is_foreign_request(skb, FAMILY_IPV4)) ? TC_ACT_UNSPEC
+								    : take_request(skb, HANDLER_ORDINARY4);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return likely(is_foreign_request(skb, FAMILY_IPV6)) ? TC_ACT_UNSPEC
+								    : take_request(skb, HANDLER_ORDINARY6);
+	return TC_ACT_UNSPEC;
 }
 
 SEC("tc")
 int tc_egress(struct __sk_buff *skb)
 {
-	switch (skb->protocol) {
-	case bpf_htons(ETH_P_IP):
-		if (is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS))
-			return conclude(skb, pass_foreign(skb, FAMILY_IPV4));
-		return hand_over_from(skb, HANDLER_ORDINARY4, HOOK_EGRESS);
-	case bpf_htons(ETH_P_IPV6):
-		if (is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS))
-			return conclude(skb, pass_foreign(skb, FAMILY_IPV6));
-		return hand_over_from(skb, HANDLER_ORDINARY6, HOOK_EGRESS);
-	default:
-		return TC_ACT_UNSPEC;
-	}
+	if (likely(skb->protocol == bpf_htons(ETH_P_IP)))
+		return likely(is_foreign_skb(skb, FAMILY_IPV4, HOOK_EGRESS))
+			       ? pass_foreign(skb, FAMILY_IPV4)
+			       : hand_over_from(skb, HANDLER_ORDINARY4, HOOK_EGRESS);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return likely(is_foreign_skb(skb, FAMILY_IPV6, HOOK_EGRESS))
+			       ? pass_foreign(skb, FAMILY_IPV6)
+			       : hand_over_from(skb, HANDLER_ORDINARY6, HOOK_EGRESS);
+	return TC_ACT_UNSPEC;
 }
 
 /* Not attached anywhere: says what tc_ingress would do with the packet, in skb->cb as struct explanation, and changes

@@ -5,10 +5,15 @@
 
 #include <linux/types.h>
 
-/* Folds a sum below 2^48 to 16 bits. Only a sum of zero becomes zero. */
-static __always_inline __u32 fold_sum(__u64 sum)
+/* Of a sum of a few words, the sum of their halves. */
+static __always_inline __u32 shorten_sum(__u64 sum)
 {
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Folds a sum to 16 bits. Only a sum of zero becomes zero. */
+static __always_inline __u32 fold_sum(__u32 sum)
+{
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (sum & 0xffff) + (sum >> 16);
 }
@@ -16,10 +21,10 @@ static __always_inline __u32 fold_sum(__u64 sum)
 /* The checksum of something whose bytes change by so much. */
 static __always_inline __sum16 adjust_checksum(__sum16 checksum, __u32 difference)
 {
-	return ~fold_sum((__u64)(__u16)~checksum + difference);
+	return ~fold_sum((__u16)~checksum + difference);
 }
 
-/* A ones' complement sum of new words minus old ones, folded to 32 bits. */
+/* A ones' complement sum of up to four new words minus old ones, below 2^20: some thousand of them can be added. */
 static __always_inline __u32 difference_of(const __be32 *before, const __be32 *after, __u32 words)
 {
 	__u64 sum = 0;
@@ -27,8 +32,7 @@ static __always_inline __u32 difference_of(const __be32 *before, const __be32 *a
 
 	for (i = 0; i < words; i++)
 		sum += (__u64)(__u32)~before[i] + after[i];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return (sum & 0xffffffff) + (sum >> 32);
+	return shorten_sum(sum);
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/ipv6.h>
 #include <bpf/bpf_helpers.h>
 #include "hash.h"
+#include "likely.h"
 #include "maps.h"
 
 static __always_inline __u32 filter_bit(__u32 folded)
@@ -24,7 +25,7 @@ static __always_inline int has_address(void *filter, const struct address *addre
 	__u32 bit = filter_bit(fold_address(address)), index = bit / 64;
 	const __u64 *word = bpf_map_lookup_elem(filter, &index);
 
-	return !word || *word >> bit % 64 & 1;
+	return unlikely(!word) || *word >> bit % 64 & 1;
 }
 
 /*
@@ -39,11 +40,11 @@ static __always_inline int is_foreign(const void *start, const void *end, enum f
 	struct address address = {};
 
 	if (family == FAMILY_IPV4) {
-		if ((const void *)(ip + 1) > end)
+		if (unlikely((const void *)(ip + 1) > end))
 			return 0;
 		address.words[0] = hook == HOOK_INGRESS ? ip->daddr : ip->saddr;
 	} else {
-		if ((const void *)(ip6 + 1) > end)
+		if (unlikely((const void *)(ip6 + 1) > end))
 			return 0;
 		__builtin_memcpy(&address, hook == HOOK_INGRESS ? &ip6->daddr : &ip6->saddr, sizeof(address));
 	}

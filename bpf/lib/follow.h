@@ -20,7 +20,7 @@ static __always_inline struct connection *known_connection(const struct packet *
 	struct connection *connection = find_connection(&packet->tuple, flow);
 
 	*reason = REASON_TRANSLATED;
-	if (!connection || flow->direction != DIRECTION_REQUEST)
+	if (unlikely(!connection) || flow->direction != DIRECTION_REQUEST)
 		return connection;
 	switch (continuation_of(connection, packet)) {
 	case CONTINUES:
@@ -78,7 +78,7 @@ static __always_inline int advance_connection(struct connection *connection, con
 	__u32 zero = 0;
 
 	settings_entry = bpf_map_lookup_elem(&settings, &zero);
-	if (!settings_entry)
+	if (unlikely(!settings_entry))
 		return -1;
 	advance(connection, settings_entry, packet->event, flow, now);
 	count_packet(connection, flow->direction, packet->length);

@@ -36,7 +36,7 @@ static __always_inline struct connection *connection_for(struct __sk_buff *skb, 
 	struct connection *connection = known_connection(packet, flow, reason);
 	struct service *service;
 
-	if (connection || *reason != REASON_TRANSLATED)
+	if (likely(connection) || *reason != REASON_TRANSLATED)
 		return connection;
 	*reason = REASON_PASSED_NOT_OURS;
 	if (hook == HOOK_EGRESS || is_for_another_host(skb))
@@ -54,14 +54,16 @@ static __always_inline struct connection *connection_for(struct __sk_buff *skb, 
 	return connection;
 }
 
-/* A translated packet goes on where the stack sends it, but for one that goes back to where it came from. */
+/* Sends a packet to where it came from. */
+static __noinline int send_back(struct __sk_buff *skb)
+{
+	return swap_link_addresses(skb) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+}
+
+/* A translated packet goes on where the stack sends it, but for a hairpin's. */
 static __always_inline int send_on(struct __sk_buff *skb, __u8 connection_flags)
 {
-	if (!(connection_flags & CONNECTION_HAIRPIN))
-		return TC_ACT_UNSPEC;
-	if (swap_link_addresses(skb))
-		return TC_ACT_SHOT;
-	return bpf_redirect(skb->ifindex, 0);
+	return connection_flags & CONNECTION_HAIRPIN ? send_back(skb) : TC_ACT_UNSPEC;
 }
 
 /* Translates a packet of a known connection and sends it on. */
@@ -70,9 +72,9 @@ static __always_inline int forward(struct __sk_buff *skb, const struct cursor *c
 {
 	__u8 flags = connection->flags;
 
-	if (advance_connection(connection, packet, flow, now_ns()))
+	if (unlikely(advance_connection(connection, packet, flow, now_ns())))
 		return TC_ACT_UNSPEC;
-	if (translate(skb, cursor, packet, connection, flow, family)) {
+	if (unlikely(translate(skb, cursor, packet, connection, flow, family))) {
 		count_reason(REASON_DROPPED_REWRITE_FAILED);
 		return TC_ACT_SHOT;
 	}

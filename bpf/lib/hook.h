@@ -55,12 +55,13 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family, enu
 	struct flow flow;
 
 	reason = parse_skb(skb, &cursor, &packet, family, hook);
-	if (reason == REASON_PASSED_NOT_OURS || reason == REASON_PASSED_FRAGMENT)
+	if (unlikely(reason == REASON_PASSED_NOT_OURS || reason == REASON_PASSED_FRAGMENT))
 		return hand_over_rest(packet.tuple.protocol, reason, family, hook);
-	if (reason != REASON_TRANSLATED)
+	if (unlikely(reason != REASON_TRANSLATED))
 		return verdict_of(reason);
+	packet.tuple.family = family; /* once more, as a constant for what comes */
 	connection = connection_for(skb, &packet, &flow, hook, &reason);
-	if (connection && !(connection->flags & CONNECTION_OUTSIDE))
+	if (likely(connection && !(connection->flags & CONNECTION_OUTSIDE)))
 		return way == STRAIGHT ? forward_straight(skb, &cursor, &packet, connection, &flow, family)
 				       : forward(skb, &cursor, &packet, connection, &flow, family);
 	if (connection || reason == BEGINS_AT_UPLINK)

@@ -162,7 +162,7 @@ static __always_inline int write_addresses(struct __sk_buff *skb, __u32 offset, 
 	struct address after[2] = { *source, *destination };
 	__sum16 check;
 
-	*difference = fold_sum((__u64)difference_of(before->source.words, source->words, 4) +
+	*difference = fold_sum(difference_of(before->source.words, source->words, 4) +
 			       difference_of(before->destination.words, destination->words, 4));
 	if (family == FAMILY_IPV6)
 		return bpf_skb_store_bytes(skb, offset + __builtin_offsetof(struct ipv6hdr, saddr), after,

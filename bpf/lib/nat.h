@@ -18,27 +18,30 @@ struct differences {
 	__u32 ports;
 };
 
+static __always_inline __u32 write_address4(__be32 *address, __be32 after)
+{
+	__u32 difference = difference_of(address, &after, 1);
+
+	*address = after;
+	return difference;
+}
+
 /* The client's side of a packet only changes with CONNECTION_SOURCE_CHANGED. */
 static __always_inline __u32 write_addresses4(struct iphdr *ip, const struct connection *connection,
 					      enum direction direction)
 {
-	__be32 before[2] = { ip->saddr, ip->daddr };
-	__be32 after[2] = { ip->saddr, ip->daddr };
 	int is_source_changed = connection->flags & CONNECTION_SOURCE_CHANGED;
 	__u32 difference;
 
 	if (direction == DIRECTION_REQUEST) {
-		after[1] = connection->destination;
-		if (is_source_changed)
-			after[0] = connection->source;
+		difference = write_address4(&ip->daddr, connection->destination);
+		if (unlikely(is_source_changed))
+			difference += write_address4(&ip->saddr, connection->source);
 	} else {
-		after[0] = connection->virtual;
-		if (is_source_changed)
-			after[1] = connection->client;
+		difference = write_address4(&ip->saddr, connection->virtual);
+		if (unlikely(is_source_changed))
+			difference += write_address4(&ip->daddr, connection->client);
 	}
-	difference = difference_of(before, after, 2);
-	ip->saddr = after[0];
-	ip->daddr = after[1];
 	ip->check = adjust_checksum(ip->check, difference);
 	return difference;
 }
@@ -55,18 +58,18 @@ static __always_inline __u32 write_addresses6(struct ipv6hdr *ip, const struct a
 					      const struct connection *connection, enum direction direction)
 {
 	int is_source_changed = connection->flags & CONNECTION_SOURCE_CHANGED;
-	__u64 sum;
+	__u32 difference;
 
 	if (direction == DIRECTION_REQUEST) {
-		sum = write_address6(&ip->daddr, &addresses->destination);
+		difference = write_address6(&ip->daddr, &addresses->destination);
 		if (is_source_changed)
-			sum += write_address6(&ip->saddr, &addresses->source);
+			difference += write_address6(&ip->saddr, &addresses->source);
 	} else {
-		sum = write_address6(&ip->saddr, &addresses->virtual);
+		difference = write_address6(&ip->saddr, &addresses->virtual);
 		if (is_source_changed)
-			sum += write_address6(&ip->daddr, &addresses->client);
+			difference += write_address6(&ip->daddr, &addresses->client);
 	}
-	return (sum & 0xffffffff) + (sum >> 32);
+	return difference;
 }
 
 /* TCP and SCTP, too, begin with their ports. */
@@ -94,7 +97,7 @@ static __always_inline int write_headers(const struct cursor *cursor, const stru
 	struct udphdr *ports = cursor->at;
 	__u32 index = flow->connection;
 
-	if ((void *)(ports + 1) > cursor->end || (void *)(ip + 1) > cursor->end)
+	if (unlikely((void *)(ports + 1) > cursor->end || (void *)(ip + 1) > cursor->end))
 		return -1;
 	if (family == FAMILY_IPV4) {
 		differences->addresses = write_addresses4(ip, connection, flow->direction);
@@ -146,7 +149,7 @@ static __always_inline void lower_skb_hop_limit(struct __sk_buff *skb, const str
 /* A UDP checksum of zero means that there is none. It stays zero, and no sum becomes zero. */
 static __always_inline void write_field(__sum16 *field, __u32 sum, int is_udp)
 {
-	if (is_udp && !*field)
+	if (unlikely(is_udp && !*field))
 		return;
 	*field = is_udp && !sum ? 0xffff : sum;
 }
@@ -178,17 +181,17 @@ static __always_inline int write_checksum(struct __sk_buff *skb, const struct cu
 	int is_udp = packet->tuple.protocol == IPPROTO_UDP;
 	__u32 place = is_udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check);
 	__sum16 *field = cursor->at + place;
-	__u64 sum;
+	__u32 sum;
 
-	if ((void *)(field + 1) > cursor->end)
+	if (unlikely((void *)(field + 1) > cursor->end))
 		return -1;
 	switch (offload_of(skb)) {
 	case OFFLOAD_PARTIAL:
-		write_field(field, fold_sum((__u64)*field + differences->addresses), is_udp);
+		write_field(field, fold_sum(*field + differences->addresses), is_udp);
 		return 0;
 	case OFFLOAD_NONE:
 	case OFFLOAD_UNNECESSARY:
-		sum = (__u64)(__u16) ~*field + differences->addresses + differences->ports;
+		sum = (__u16) ~*field + differences->addresses + differences->ports;
 		write_field(field, (__u16)~fold_sum(sum), is_udp);
 		return 0;
 	default:
@@ -238,8 +241,7 @@ static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const stru
 {
 	__u32 offset = packet->transport_offset + __builtin_offsetof(struct sctp_header, checksum);
 	struct sctp_header *sctp = cursor->at;
-	__u32 before, after;
-	__u64 sum = differences->ports;
+	__u32 before, after, sum = differences->ports;
 
 	if ((void *)(sctp + 1) > cursor->end)
 		return -1;
@@ -255,7 +257,7 @@ static __always_inline int write_sctp_checksum(struct __sk_buff *skb, const stru
 	sum += difference_of(&before, &after, 1);
 	if (family == FAMILY_IPV6)
 		sum += differences->addresses;
-	bpf_csum_update(skb, (sum & 0xffffffff) + (sum >> 32));
+	bpf_csum_update(skb, sum);
 	return 0;
 }
 
@@ -266,10 +268,11 @@ static __always_inline int translate(struct __sk_buff *skb, const struct cursor 
 	struct differences differences;
 
 	if (write_headers(cursor, connection, flow, family, &differences) ||
-	    (packet->tuple.protocol == IPPROTO_SCTP ? write_sctp_checksum(skb, cursor, packet, &differences, family)
-						    : write_checksum(skb, cursor, packet, &differences, family)))
+	    (unlikely(packet->tuple.protocol == IPPROTO_SCTP)
+		     ? write_sctp_checksum(skb, cursor, packet, &differences, family)
+		     : write_checksum(skb, cursor, packet, &differences, family)))
 		return -1;
-	return is_of_generation(connection, flow) ? 0 : -1;
+	return likely(is_of_generation(connection, flow)) ? 0 : -1;
 }
 
 #endif

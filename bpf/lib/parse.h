@@ -13,6 +13,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
+#include "likely.h"
 #include "link.h"
 #include "sctp.h"
 
@@ -59,16 +60,34 @@ struct packet {
 	__u32 mark;   /* netfilter's and tc's, 0: none */
 };
 
+/* TCP's flags as they are in the byte at this offset (RFC 9293, 3.1). */
+#define TCP_FLAGS_OFFSET 13
+#define TCP_FIN (1 << 0)
+#define TCP_SYN (1 << 1)
+#define TCP_RST (1 << 2)
+#define TCP_ACK (1 << 4)
+
+/* Four bits of a constant for each set of the first three flags, and eight more with ACK: a table that is in no memory.
+ */
+#define TCP_EVENT_AT(flags, event) ((__u64)(event) << 4 * (flags))
+
+#define WITH_ACK 8
+
 /* The order of net/netfilter/ipvs/ip_vs_proto_tcp.c: reset, then SYN, FIN, ACK. */
-static __always_inline __u8 tcp_event_of(const struct tcphdr *tcp)
+#define TCP_EVENTS                                                                                                     \
+	(TCP_EVENT_AT(0, TCP_EVENT_NONE) | TCP_EVENT_AT(WITH_ACK, TCP_EVENT_ACK) |                                     \
+	 TCP_EVENT_AT(TCP_FIN, TCP_EVENT_FIN) | TCP_EVENT_AT(WITH_ACK | TCP_FIN, TCP_EVENT_FIN) |                      \
+	 TCP_EVENT_AT(TCP_SYN, TCP_EVENT_SYN) | TCP_EVENT_AT(TCP_SYN | TCP_FIN, TCP_EVENT_SYN) |                       \
+	 TCP_EVENT_AT(WITH_ACK | TCP_SYN, TCP_EVENT_SYN) | TCP_EVENT_AT(WITH_ACK | TCP_SYN | TCP_FIN, TCP_EVENT_SYN))
+
+_Static_assert(TCP_EVENT_RST == 0, "all other sets of flags have the reset");
+_Static_assert(TCP_EVENT_COUNT <= 16, "an event has four bits");
+
+static __always_inline __u8 tcp_event_of(__u8 flags)
 {
-	if (tcp->rst)
-		return TCP_EVENT_RST;
-	if (tcp->syn)
-		return TCP_EVENT_SYN;
-	if (tcp->fin)
-		return TCP_EVENT_FIN;
-	return tcp->ack ? TCP_EVENT_ACK : TCP_EVENT_NONE;
+	__u32 set = (flags & (TCP_FIN | TCP_SYN | TCP_RST)) | (flags & TCP_ACK ? WITH_ACK : 0);
+
+	return TCP_EVENTS >> 4 * set & 15;
 }
 
 static __always_inline int is_balanced(__u8 protocol)
@@ -80,15 +99,17 @@ static __always_inline int is_balanced(__u8 protocol)
 static __always_inline enum reason parse_transport(struct cursor *cursor, struct packet *packet)
 {
 	packet->transport_offset = cursor->at - cursor->start;
-	if (packet->tuple.protocol == IPPROTO_TCP) {
+	if (likely(packet->tuple.protocol == IPPROTO_TCP)) {
 		const struct tcphdr *tcp = cursor->at;
+		__u8 flags;
 
-		if ((void *)(tcp + 1) > cursor->end || tcp->doff < 5 || tcp->doff * 4u > cursor->payload)
+		if (unlikely((void *)(tcp + 1) > cursor->end || tcp->doff < 5 || tcp->doff * 4u > cursor->payload))
 			return REASON_PASSED_MALFORMED;
 		packet->tuple.source_port = tcp->source;
 		packet->tuple.destination_port = tcp->dest;
-		packet->event = tcp_event_of(tcp);
-		packet->has_syn = tcp->syn;
+		flags = ((const __u8 *)tcp)[TCP_FLAGS_OFFSET];
+		packet->event = tcp_event_of(flags);
+		packet->has_syn = !!(flags & TCP_SYN);
 		return REASON_TRANSLATED;
 	}
 	if (packet->tuple.protocol == IPPROTO_UDP) {
@@ -122,18 +143,18 @@ static __always_inline enum reason parse_ipv4(struct cursor *cursor, struct pack
 	const struct iphdr *ip = cursor->at;
 	__u32 header_length, total_length;
 
-	if ((void *)(ip + 1) > cursor->end || ip->version != 4 || ip->ihl < 5)
+	if (unlikely((void *)(ip + 1) > cursor->end || ip->version != 4 || ip->ihl < 5))
 		return REASON_PASSED_MALFORMED;
 	packet->tuple.protocol = ip->protocol;
-	if (!is_balanced(packet->tuple.protocol))
+	if (unlikely(!is_balanced(packet->tuple.protocol)))
 		return REASON_PASSED_NOT_OURS;
-	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK))
+	if (unlikely(ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK)))
 		return REASON_PASSED_FRAGMENT;
 	header_length = ip->ihl * 4;
 	total_length = bpf_ntohs(ip->tot_len);
-	if (total_length == 0)
+	if (unlikely(total_length == 0))
 		total_length = wire_length;
-	if (total_length < header_length || total_length > wire_length)
+	if (unlikely(total_length < header_length || total_length > wire_length))
 		return REASON_PASSED_MALFORMED;
 	packet->tuple.source.words[0] = ip->saddr;
 	packet->tuple.destination.words[0] = ip->daddr;
@@ -148,17 +169,17 @@ static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct pack
 	const struct ipv6hdr *ip = cursor->at;
 	__u32 payload_length;
 
-	if ((void *)(ip + 1) > cursor->end || ip->version != 6)
+	if (unlikely((void *)(ip + 1) > cursor->end || ip->version != 6))
 		return REASON_PASSED_MALFORMED;
 	packet->tuple.protocol = ip->nexthdr;
-	if (packet->tuple.protocol == IPPROTO_FRAGMENT)
+	if (unlikely(packet->tuple.protocol == IPPROTO_FRAGMENT))
 		return REASON_PASSED_FRAGMENT;
-	if (!is_balanced(packet->tuple.protocol))
+	if (unlikely(!is_balanced(packet->tuple.protocol)))
 		return REASON_PASSED_NOT_OURS;
 	payload_length = bpf_ntohs(ip->payload_len);
-	if (payload_length == 0)
+	if (unlikely(payload_length == 0))
 		payload_length = wire_length - sizeof(*ip);
-	if (payload_length + sizeof(*ip) > wire_length)
+	if (unlikely(payload_length + sizeof(*ip) > wire_length))
 		return REASON_PASSED_MALFORMED;
 	__builtin_memcpy(&packet->tuple.source, &ip->saddr, sizeof(packet->tuple.source));
 	__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(packet->tuple.destination));

@@ -24,7 +24,7 @@ static __always_inline enum continuation continuation_of(const struct connection
 	const struct settings *settings_entry;
 	const struct destination *destination;
 
-	if (!connection->is_orphan && !packet->has_syn)
+	if (likely(!connection->is_orphan && !packet->has_syn))
 		return CONTINUES;
 	settings_entry = bpf_map_lookup_elem(&settings, &zero);
 	destination = bpf_map_lookup_elem(&destinations, &destination_index);

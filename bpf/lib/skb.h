@@ -25,11 +25,11 @@ static __always_inline enum reason parse_skb(struct __sk_buff *skb, struct curso
 		cursor->end = (void *)(long)skb->data_end;
 		cursor->at = cursor->start + LINK_HEADER_LENGTH;
 		reason = parse_network(cursor, packet, family, skb->len - LINK_HEADER_LENGTH);
-		if (reason == REASON_TRANSLATED)
+		if (likely(reason == REASON_TRANSLATED))
 			reason = parse_transport(cursor, packet);
-		if (reason == REASON_TRANSLATED && packet->tuple.protocol == IPPROTO_SCTP)
+		if (likely(reason == REASON_TRANSLATED) && unlikely(packet->tuple.protocol == IPPROTO_SCTP))
 			reason = parse_chunks(skb, 0, packet);
-		if (reason != REASON_PASSED_MALFORMED || cursor->start + skb->len <= cursor->end)
+		if (likely(reason != REASON_PASSED_MALFORMED) || cursor->start + skb->len <= cursor->end)
 			return reason;
 		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
 	}

@@ -30,8 +30,9 @@ enum {
 
 _Static_assert(TCP_EVENT_COUNT <= EVENT_PLACES && STATE_TCP_COUNT <= STATE_PLACES, "the tables have room for all");
 
+/* Aligned, so that of each direction all events but one are in one cache line. */
 /* clang-format off */
-static const __u8 tcp_transitions[2][EVENT_PLACES][STATE_PLACES] = {
+static const __u8 tcp_transitions[2][EVENT_PLACES][STATE_PLACES] __attribute__((aligned(64))) = {
 	[DIRECTION_REQUEST] = {
 		/*                    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
 		[TCP_EVENT_SYN]  = { SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },
@@ -78,7 +79,7 @@ static __always_inline __u32 tcp_next_state(enum direction direction, __u8 event
 	int is_reply = direction != DIRECTION_REQUEST;
 	__u8 next;
 
-	if ((state == STATE_SYN_RECV || state == STATE_SYNACK) && settings->secure_tcp)
+	if (unlikely((state == STATE_SYN_RECV || state == STATE_SYNACK) && settings->secure_tcp))
 		next = secure_transitions[is_reply][event & (EVENT_PLACES - 1)][state == STATE_SYNACK];
 	else
 		next = tcp_transitions[is_reply][event & (EVENT_PLACES - 1)][state & (STATE_PLACES - 1)];

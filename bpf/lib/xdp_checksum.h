@@ -39,7 +39,7 @@ static __always_inline int is_pseudo_sum(const struct cursor *cursor, const stru
 	sum += is_tcp ? bpf_htonl(cursor->payload) : udp->len;
 	for (i = 0; i < (packet->tuple.family == FAMILY_IPV4 ? 1 : 4); i++)
 		sum += (__u64)source[i] + destination[i];
-	return fold_sum(sum + (__u16) ~*checksum) == 0xffff;
+	return fold_sum(shorten_sum(sum) + (__u16) ~*checksum) == 0xffff;
 }
 
 /* Whether a device may have to complete the checksum yet. Of SCTP it is zero until then. */
@@ -65,7 +65,7 @@ static __always_inline int write_internet_checksum(const struct cursor *cursor, 
 		return -1;
 	if (is_udp && !*checksum)
 		return 0;
-	after = ~fold_sum((__u64)(__u16) ~*checksum + differences->addresses + differences->ports);
+	after = ~fold_sum((__u16) ~*checksum + differences->addresses + differences->ports);
 	*checksum = is_udp && !after ? 0xffff : after;
 	return 0;
 }
