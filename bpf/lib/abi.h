@@ -7,7 +7,7 @@
 
 /* Raised with every change of a layout below, or of the maps: those pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 7,
+	ABI_VERSION = 8,
 };
 
 enum family {

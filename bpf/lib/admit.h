@@ -72,17 +72,18 @@ static __always_inline void turn_hairpin(struct connection *connection, __u32 in
 	connection->flags |= CONNECTION_HAIRPIN | CONNECTION_SOURCE_CHANGED;
 }
 
-/* Makes the connection findable by its reply. A taken tuple (one client port, two virtual addresses, one destination)
- * gets another source port. */
-static __always_inline enum reason insert_reply(struct connection *connection, const struct flow *flow)
+/*
+ * Makes the connection findable by its reply. A taken tuple (one client port, two virtual addresses, one destination)
+ * gets another source port, and *reply with it.
+ */
+static __always_inline enum reason insert_reply(struct connection *connection, const struct flow *flow,
+						struct tuple *reply)
 {
-	struct tuple tuple;
 	int i;
 
 #pragma clang loop unroll(disable)
 	for (i = 0; i <= PORT_TRIES; i++) {
-		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
-		switch (is_taken(&tuple) ? TUPLE_TAKEN : insert_flow(&tuple, flow)) {
+		switch (is_taken(reply) ? TUPLE_TAKEN : insert_flow(reply, flow)) {
 		case INSERTED:
 			return REASON_TRANSLATED;
 		case NO_ROOM:
@@ -92,6 +93,7 @@ static __always_inline enum reason insert_reply(struct connection *connection, c
 		}
 		connection->source_port = bpf_htons(FIRST_DYNAMIC_PORT + bpf_get_prandom_u32() % DYNAMIC_PORTS);
 		connection->flags |= CONNECTION_SOURCE_CHANGED;
+		reply->destination_port = connection->source_port;
 	}
 	return REASON_DROPPED_PORTS_EXHAUSTED;
 }
@@ -133,6 +135,35 @@ static __always_inline void change_source(struct connection *connection, const s
 }
 
 /*
+ * The two flows one after the other: the reply's, whose source port may have to change, then the request's.
+ * @return REASON_TRANSLATED, also where another CPU's connection is joined; or why not. The entry is given back unless
+ * both were inserted
+ */
+static __always_inline enum reason insert_each(struct connection *connection, const struct packet *packet,
+					       struct tuple *reply, struct admission *admission)
+{
+	struct flow *flow = &admission->flow;
+	enum insertion insertion;
+	enum reason reason;
+
+	flow->direction = DIRECTION_REPLY;
+	reason = insert_reply(connection, flow, reply);
+	if (reason != REASON_TRANSLATED) {
+		release_entry(connection, flow);
+		return reason;
+	}
+	flow->direction = DIRECTION_REQUEST;
+	insertion = insert_flow(&packet->tuple, flow);
+	if (insertion == INSERTED)
+		return REASON_TRANSLATED;
+	flow->direction = DIRECTION_REPLY;
+	delete_flow(reply, flow);
+	release_entry(connection, flow);
+	admission->is_joined = insertion != NO_ROOM;
+	return insertion == NO_ROOM ? REASON_DROPPED_TABLE_FULL : join_connection(packet, flow);
+}
+
+/*
  * Opens the connection of a client's first packet to the destination that was decided on; where it does not, the
  * decision is the caller's to take back. Not static, as below.
  * @param source this node's address that the destination is to see; NULL where that is the client
@@ -142,8 +173,7 @@ __noinline int open_connection(const struct packet *packet, const struct decisio
 			       const struct address *source, struct admission *admission)
 {
 	struct connection *connection;
-	enum insertion insertion;
-	struct tuple tuple;
+	struct tuple reply;
 	enum reason reason;
 	struct flow *flow;
 
@@ -158,21 +188,12 @@ __noinline int open_connection(const struct packet *packet, const struct decisio
 		change_source(connection, flow, source);
 	else
 		turn_hairpin(connection, flow->connection);
-	flow->direction = DIRECTION_REPLY;
-	reason = insert_reply(connection, flow);
-	if (reason != REASON_TRANSLATED) {
-		release_entry(connection, flow);
-		return reason;
-	}
 	flow->direction = DIRECTION_REQUEST;
-	insertion = insert_flow(&packet->tuple, flow);
-	if (insertion != INSERTED) {
-		reply_tuple(&tuple, connection, flow->connection, family_of(connection));
-		flow->direction = DIRECTION_REPLY;
-		delete_flow(&tuple, flow);
-		release_entry(connection, flow);
-		admission->is_joined = insertion != NO_ROOM;
-		return insertion == NO_ROOM ? REASON_DROPPED_TABLE_FULL : join_connection(packet, flow);
+	reply_tuple(&reply, connection, flow->connection, family_of(connection));
+	if (!shares_bucket(connection) || !insert_flows(&packet->tuple, &reply, flow)) {
+		reason = insert_each(connection, packet, &reply, admission);
+		if (reason != REASON_TRANSLATED || admission->is_joined)
+			return reason;
 	}
 	admission->has_displaced = enter_half_open(connection, flow->connection, &admission->displaced);
 	start_connection(connection, packet->event);

@@ -20,6 +20,12 @@
 #include "traffic.h"
 #include "tuple.h"
 
+/* How many places of the ring half_open_place can tell apart. */
+#define HALF_OPEN_PLACES 65536
+
+_Static_assert(sizeof(((struct connection *)0)->half_open_place) == 2,
+	       "HALF_OPEN_PLACES is two to the power of its bits");
+
 /* The key of an unconnected socket's connection: by whom it asks, or by who answers. */
 static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection, __u32 index,
 					  __u64 cookie, enum direction direction)
@@ -61,12 +67,18 @@ static __always_inline void change_active(__u32 destination_index, int change)
 }
 
 /* Whoever wins the exchange moves the counters, so they are moved once. */
-static __always_inline void change_state(struct connection *connection, __u32 from, __u32 to)
+static __noinline void enter_state(struct connection *connection, __u32 from, __u32 to)
 {
-	if (from == to || __sync_val_compare_and_swap(&connection->state, from, to) != from)
+	if (__sync_val_compare_and_swap(&connection->state, from, to) != from)
 		return;
 	if (is_active(from) != is_active(to))
 		change_active(connection->destination_index, is_active(to) ? 1 : -1);
+}
+
+static __always_inline void change_state(struct connection *connection, __u32 from, __u32 to)
+{
+	if (from != to)
+		enter_state(connection, from, to);
 }
 
 static __always_inline __u64 timeout_of(const struct settings *settings, __u32 state)
@@ -74,7 +86,7 @@ static __always_inline __u64 timeout_of(const struct settings *settings, __u32 s
 	__u64 index = state;
 
 	barrier_var(index); /* Linux 6.1 knows a bound only of the register that was compared */
-	return index < STATE_COUNT ? settings->timeouts[index] : 0;
+	return likely(index < STATE_COUNT) ? settings->timeouts[index] : 0;
 }
 
 /* Every packet restarts the timer, also one that does not change the state (ip_vs_conn_put). */
@@ -83,7 +95,7 @@ static __always_inline void restart_timer(struct connection *connection, const s
 {
 	__u64 expires = now + timeout_of(settings, state);
 
-	if (expires - connection->expires + CLOCK_SLACK_NS > 2 * CLOCK_SLACK_NS)
+	if (unlikely(expires - connection->expires + CLOCK_SLACK_NS > 2 * CLOCK_SLACK_NS))
 		connection->expires = expires;
 }
 
@@ -92,12 +104,34 @@ static __always_inline int is_established(__u32 state)
 	return state == STATE_ESTABLISHED || state == STATE_SCTP_ESTABLISHED;
 }
 
+/*
+ * Gives a place in the ring back, so that nobody has to fetch this entry to see that it need not leave: it is long out
+ * of every cache when its place is wanted. Of a ring that has more places than the entry can say, it is kept.
+ */
+static __noinline void leave_half_open(struct connection *connection, __u32 index)
+{
+	__u32 place = connection->half_open_place, *entry;
+
+	connection->is_half_open = 0;
+	if (max_half_open > HALF_OPEN_PLACES)
+		return;
+	entry = bpf_map_lookup_elem(&half_open, &place);
+	if (entry)
+		__sync_val_compare_and_swap(entry, index + 1, 0);
+}
+
 /* Both sides have been heard, once. */
 static __always_inline void confirm(struct connection *connection, const struct flow *flow)
 {
-	connection->is_half_open = 0;
+	leave_half_open(connection, flow->connection);
 	if (connection->flags & CONNECTION_PERSISTENT)
 		assure_template(flow->connection);
+}
+
+/* A function of its own, out of the way of TCP, as are all others here that few packets need. */
+static __noinline __u32 next_sctp_state(enum direction direction, __u8 event, __u32 state)
+{
+	return sctp_next_state(direction, event, state);
 }
 
 /* What a packet of a known connection does to it. */
@@ -107,26 +141,28 @@ static __always_inline void advance(struct connection *connection, const struct 
 	enum direction direction = flow->direction;
 	__u32 state = connection->state, next = state;
 
-	if (connection->protocol == IPPROTO_TCP) {
+	if (likely(connection->protocol == IPPROTO_TCP)) {
 		next = tcp_next_state(direction, event, state, settings);
 		change_state(connection, state, next);
 	} else if (connection->protocol == IPPROTO_SCTP) {
-		next = sctp_next_state(direction, event, state);
+		next = next_sctp_state(direction, event, state);
 		change_state(connection, state, next);
 	}
-	if (connection->is_half_open &&
+	if (unlikely(connection->is_half_open) &&
 	    (connection->protocol == IPPROTO_UDP ? direction == DIRECTION_REPLY : is_established(next)))
 		confirm(connection, flow);
 	restart_timer(connection, settings, next, now);
 }
 
-static __always_inline void delete_flows(const struct connection *connection, __u32 index, enum family family)
+static __always_inline void make_unfindable(const struct connection *connection, __u32 index, enum family family)
 {
 	struct flow flow = { .connection = index, .generation = connection->generation };
 	struct tuple tuple;
 
 	request_tuple(&tuple, connection, index, family);
 	flow.direction = DIRECTION_REQUEST;
+	if (shares_bucket(connection) && delete_flows(&tuple, &flow))
+		return;
 	delete_flow(&tuple, &flow);
 	reply_tuple(&tuple, connection, index, family);
 	flow.direction = DIRECTION_REPLY;
@@ -176,9 +212,9 @@ __noinline int remove_connection(__u32 index, __u32 generation)
 	if (connection->flags & CONNECTION_SOCKET)
 		forget_socket(connection, index);
 	else if (family_of(connection) == FAMILY_IPV4)
-		delete_flows(connection, index, FAMILY_IPV4);
+		make_unfindable(connection, index, FAMILY_IPV4);
 	else
-		delete_flows(connection, index, FAMILY_IPV6);
+		make_unfindable(connection, index, FAMILY_IPV6);
 	connection->generation += 1;
 	bpf_map_push_elem(&free_connections, &index, 0);
 	return 1;

@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "config.h"
+#include "likely.h"
 #include "maps.h"
 #include "parse.h"
 #include "tuple.h"
@@ -56,23 +57,27 @@ static __always_inline __u64 mix_address6(__u64 hash, const __u32 *words)
 static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 {
 	const __u32 *source = tuple->source.words, *destination = tuple->destination.words;
-	__u64 hash = flow_seed;
+	__u64 hash = flow_seed, rest;
 
 	if (tuple->family == FAMILY_IPV4) {
-		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], FLOW_HASH_FACTOR_1);
+		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], flow_seed | 1);
 	} else {
 		hash = mix_address6(hash, source);
 		hash = mix_address6(hash, destination);
 	}
-	hash = mix_word(hash, (__u64)tuple->source_port << 16 | tuple->destination_port, flow_seed | 1);
-	hash = mix_word(hash, (__u64)tuple->protocol << 8 | tuple->hook, FLOW_HASH_FACTOR_2);
-	return mix_word(hash, 0, FLOW_HASH_FACTOR_1);
+	rest = (__u64)tuple->hook << 40 | (__u64)tuple->protocol << 32 | (__u32)tuple->source_port << 16 |
+	       tuple->destination_port;
+	return mix_word(mix_word(hash, rest, flow_seed | 1), 0, FLOW_HASH_FACTOR_2);
+}
+
+static __always_inline __u64 tag_of(__u64 hash, enum direction direction)
+{
+	return hash << SLOT_TAG_SHIFT | (__u64)direction << SLOT_DIRECTION_SHIFT;
 }
 
 static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 {
-	return hash << SLOT_TAG_SHIFT | (__u64)flow->direction << SLOT_DIRECTION_SHIFT |
-	       (__u64)flow->generation << SLOT_GENERATION_SHIFT | flow->connection;
+	return tag_of(hash, flow->direction) | (__u64)flow->generation << SLOT_GENERATION_SHIFT | flow->connection;
 }
 
 /*
@@ -129,7 +134,8 @@ static __always_inline __u64 tagged_slot(const struct flow_bucket *bucket, __u64
 }
 
 /* The connection that a slot leads to, if it has this tuple; *flow is set whether or not. */
-static __always_inline struct connection *follow_slot(__u64 slot, const struct tuple *tuple, struct flow *flow)
+static __always_inline struct connection *follow_slot(__u64 slot, const struct tuple *tuple, enum family family,
+						      struct flow *flow)
 {
 	__u32 entry = slot;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &entry);
@@ -139,8 +145,8 @@ static __always_inline struct connection *follow_slot(__u64 slot, const struct t
 		.generation = slot >> SLOT_GENERATION_SHIFT,
 		.direction = slot >> SLOT_DIRECTION_SHIFT & 1,
 	};
-	if (!connection || connection->generation != flow->generation ||
-	    !has_tuple(connection, entry, flow->direction, tuple))
+	if (unlikely(!connection || connection->generation != flow->generation ||
+		     !has_tuple(connection, entry, flow->direction, tuple, family)))
 		return NULL;
 	return connection;
 }
@@ -154,7 +160,7 @@ static __always_inline int search_bucket(const struct flow_bucket *bucket, __u64
 	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
 		__u64 slot = *(const volatile __u64 *)&bucket->slots[i];
 
-		if (is_tagged(slot, hash) && slot != except && follow_slot(slot, tuple, flow))
+		if (is_tagged(slot, hash) && slot != except && follow_slot(slot, tuple, tuple->family, flow))
 			return 1;
 	}
 	return 0;
@@ -209,8 +215,9 @@ __noinline int search_flow(const struct tuple *tuple, __u64 hash, __u64 except, 
  * The connection of the first slot with this tag in the bucket of a flow of this direction, if it has this tuple.
  * @return NULL, with *is_elsewhere set where another slot may lead to it
  */
-static __always_inline struct connection *find_at_home(const struct tuple *tuple, enum direction direction, __u64 hash,
-						       struct flow *flow, int *is_elsewhere)
+static __always_inline struct connection *find_at_home(const struct tuple *tuple, enum family family,
+						       enum direction direction, __u64 hash, struct flow *flow,
+						       int *is_elsewhere)
 {
 	struct connection *connection = NULL;
 	const struct flow_bucket *bucket;
@@ -221,12 +228,40 @@ static __always_inline struct connection *find_at_home(const struct tuple *tuple
 	if (!bucket)
 		return NULL;
 	slot = tagged_slot(bucket, hash);
-	if (slot)
-		connection = follow_slot(slot, tuple, flow);
+	if (likely(slot))
+		connection = follow_slot(slot, tuple, family, flow);
 	/* Seldom: a bucket that overflows, or two tuples with one tag. */
-	if (!connection && (slot || bucket->overflowed))
+	if (unlikely(!connection && (slot || bucket->overflowed)))
 		*is_elsewhere = 1;
 	return connection;
+}
+
+/*
+ * A connection that is not the first one with its tag at home: a reply's that is met at ingress, which those of outside
+ * connections and of hairpins are, and whatever find_at_home does not know. Few packets need it, so it is out of the
+ * way of all others.
+ * @param except the slot of a connection that is not open, or 0. Until its insertion meets an open one of the same
+ * tuple it hides that
+ */
+static __noinline struct connection *find_elsewhere(const struct tuple *tuple, __u64 hash, __u64 except,
+						    int is_elsewhere, struct flow *flow)
+{
+	struct connection *connection;
+	__u32 index;
+
+	if (tuple->hook == HOOK_INGRESS && !except) {
+		connection = find_at_home(tuple, tuple->family, DIRECTION_REPLY, hash, flow, &is_elsewhere);
+		if (connection && connection->state != STATE_NONE)
+			return connection;
+		if (connection)
+			except = slot_of(hash, flow);
+	}
+	if (!except && !is_elsewhere)
+		return NULL;
+	*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
+	index = search_flow(tuple, hash, except, flow) ? flow->connection : max_connections;
+	connection = bpf_map_lookup_elem(&connections, &index);
+	return connection && connection->state != STATE_NONE ? connection : NULL;
 }
 
 /*
@@ -235,24 +270,16 @@ static __always_inline struct connection *find_at_home(const struct tuple *tuple
  */
 static __always_inline struct connection *find_connection(const struct tuple *tuple, struct flow *flow)
 {
-	int is_request = tuple->hook == HOOK_INGRESS, is_elsewhere = 0;
-	__u64 hash = hash_tuple(tuple), except;
+	enum family family = tuple->family; /* mostly a constant, which helpers would make the compiler forget */
+	enum direction direction = tuple->hook == HOOK_INGRESS ? DIRECTION_REQUEST : DIRECTION_REPLY;
 	struct connection *connection;
-	__u32 index;
+	__u64 hash = hash_tuple(tuple);
+	int is_elsewhere = 0;
 
-	connection = find_at_home(tuple, is_request ? DIRECTION_REQUEST : DIRECTION_REPLY, hash, flow, &is_elsewhere);
-	if (is_request && !connection) /* at ingress those of outside connections and of hairpins */
-		connection = find_at_home(tuple, DIRECTION_REPLY, hash, flow, &is_elsewhere);
-	if (connection && connection->state != STATE_NONE)
+	connection = find_at_home(tuple, family, direction, hash, flow, &is_elsewhere);
+	if (likely(connection && connection->state != STATE_NONE))
 		return connection;
-	if (!connection && !is_elsewhere)
-		return NULL;
-	/* One that is not open hides the one that is, until its own insertion meets that. */
-	except = connection ? slot_of(hash, flow) : 0;
-	*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
-	index = search_flow(tuple, hash, except, flow) ? flow->connection : max_connections;
-	connection = bpf_map_lookup_elem(&connections, &index);
-	return connection && connection->state != STATE_NONE ? connection : NULL;
+	return find_elsewhere(tuple, hash, connection ? slot_of(hash, flow) : 0, is_elsewhere, flow);
 }
 
 /* @return whether a slot of the bucket that held `from` holds `to` now */
@@ -359,6 +386,104 @@ __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)
 		return INSERTED;
 	delete_flow(tuple, flow);
 	return TUPLE_TAKEN;
+}
+
+/* What a connection's slots have in common. */
+static __always_inline __u64 entry_of(__u64 slot)
+{
+	return slot & ((1ULL << SLOT_DIRECTION_SHIFT) - 1);
+}
+
+/* @return whether both have found room, else one of them may have */
+static __always_inline int insert_two(struct flow_bucket *bucket, __u64 one, __u64 other)
+{
+	__u64 next = one;
+	__u32 i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
+		__u64 *slot = &bucket->slots[i];
+
+		if (*(volatile __u64 *)slot || __sync_val_compare_and_swap(slot, 0, next))
+			continue;
+		if (next == other)
+			return 1;
+		next = other;
+	}
+	return 0;
+}
+
+/* @return how many slots of the bucket led to this entry */
+static __always_inline __u32 delete_entry(struct flow_bucket *bucket, __u64 entry)
+{
+	__u32 i, found = 0;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
+		__u64 slot = *(const volatile __u64 *)&bucket->slots[i];
+
+		if (entry_of(slot) == entry && __sync_val_compare_and_swap(&bucket->slots[i], slot, 0) == slot)
+			found += 1;
+	}
+	return found;
+}
+
+/* Whether the bucket leads to another entry for a tuple with one of these hashes, or may: it overflows. */
+static __always_inline int has_rival(const struct flow_bucket *bucket, __u64 entry, __u64 hash, __u64 other_hash)
+{
+	__u32 i;
+
+	if (*(const volatile __u64 *)&bucket->overflowed)
+		return 1;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
+		__u64 slot = *(const volatile __u64 *)&bucket->slots[i];
+
+		if ((is_tagged(slot, hash) || is_tagged(slot, other_hash)) && entry_of(slot) != entry)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * As insert_flow, with both tuples of a connection at once, where both are at home in one bucket (shares_bucket).
+ * @return whether it did. Where not, nothing is left behind, and it is insert_flow's to find out why
+ */
+__noinline int insert_flows(const struct tuple *request, const struct tuple *reply, const struct flow *flow)
+{
+	struct flow_bucket *bucket, *other;
+	__u64 hash, reply_hash, entry;
+	__u32 index;
+
+	if (!request || !reply || !flow)
+		return 0;
+	index = bucket_of(request, DIRECTION_REQUEST);
+	bucket = bpf_map_lookup_elem(&flows, &index);
+	index = bucket_of(request, DIRECTION_REPLY); /* where a reply would be that is met at ingress */
+	other = bpf_map_lookup_elem(&flows, &index);
+	if (!bucket || !other || *(const volatile __u64 *)&bucket->overflowed)
+		return 0;
+	hash = hash_tuple(request);
+	reply_hash = hash_tuple(reply);
+	entry = entry_of(slot_of(0, flow));
+	if (insert_two(bucket, entry | tag_of(hash, DIRECTION_REQUEST), entry | tag_of(reply_hash, DIRECTION_REPLY)) &&
+	    !has_rival(bucket, entry, hash, reply_hash) && !has_rival(other, entry, hash, hash))
+		return 1;
+	delete_entry(bucket, entry);
+	return 0;
+}
+
+/* The same the other way round. @return whether both were there; the others are for delete_flow */
+__noinline int delete_flows(const struct tuple *request, const struct flow *flow)
+{
+	struct flow_bucket *bucket;
+	__u32 index;
+
+	if (!request || !flow)
+		return 0;
+	index = bucket_of(request, DIRECTION_REQUEST);
+	bucket = bpf_map_lookup_elem(&flows, &index);
+	return bucket && delete_entry(bucket, entry_of(slot_of(0, flow))) == 2;
 }
 
 #endif

@@ -210,7 +210,7 @@ struct {
 
 /*
  * Both directions of every connection, by the client's end of the packet as it is met, see lib/flow.h. Written by
- * programs. Mappable only so that the buckets begin at a cache line. At most an eighth of the slots is in use; where
+ * programs. Mappable only so that the buckets begin at a cache line. At most a seventh of the slots is in use; where
  * all buckets of a tuple are full all the same, the packet that wants a new connection is dropped and counted.
  */
 struct {
@@ -302,8 +302,9 @@ struct {
 } sweepers SEC(".maps");
 
 /*
- * A ring of the connections that only one side has spoken on, as index plus one. A new one takes the place of the
- * oldest, so a flood of them displaces its own kind and no established connection.
+ * A ring of the connections that only one side has spoken on, as index plus one; 0 is free. A new one takes the place
+ * of the oldest, so a flood of them displaces its own kind and no established connection. One that the other side has
+ * answered gives its place back, if the ring has no more of them than its entry can say. Written by programs.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -20,6 +20,15 @@ static __always_inline enum hook reply_hook_of(const struct connection *connecti
 	return connection->flags & (CONNECTION_HAIRPIN | CONNECTION_OUTSIDE) ? HOOK_INGRESS : HOOK_EGRESS;
 }
 
+/*
+ * Whether both of its flows are at home in one bucket, see lib/flow.h: the destination sees the client as it is, which
+ * no connection does whose reply is met at ingress (CONNECTION_OUTSIDE, CONNECTION_HAIRPIN).
+ */
+static __always_inline int shares_bucket(const struct connection *connection)
+{
+	return !(connection->flags & CONNECTION_SOURCE_CHANGED);
+}
+
 /* A client's packets as they are met. A constant family makes it short. */
 static __always_inline void request_tuple(struct tuple *tuple, const struct connection *connection, __u32 index,
 					  enum family family)
@@ -70,19 +79,19 @@ static __always_inline void reply_tuple(struct tuple *tuple, const struct connec
 	}
 }
 
-/* Whether a packet with this tuple goes this way of this connection. */
+/* Whether a packet with this tuple, whose family is given, goes this way of this connection. */
 static __always_inline int has_tuple(const struct connection *connection, __u32 index, enum direction direction,
-				     const struct tuple *tuple)
+				     const struct tuple *tuple, enum family family)
 {
 	const struct addresses6 *addresses;
 
-	if (connection->protocol != tuple->protocol || family_of(connection) != tuple->family)
+	if (connection->protocol != tuple->protocol || family_of(connection) != family)
 		return 0;
 	if (direction == DIRECTION_REQUEST) {
 		if (tuple->hook != HOOK_INGRESS || connection->client_port != tuple->source_port ||
 		    connection->virtual_port != tuple->destination_port)
 			return 0;
-		if (tuple->family == FAMILY_IPV4)
+		if (family == FAMILY_IPV4)
 			return connection->client == tuple->source.words[0] &&
 			       connection->virtual == tuple->destination.words[0];
 		addresses = bpf_map_lookup_elem(&addresses6, &index);
@@ -92,7 +101,7 @@ static __always_inline int has_tuple(const struct connection *connection, __u32 
 	if (tuple->hook != reply_hook_of(connection) || connection->destination_port != tuple->source_port ||
 	    connection->source_port != tuple->destination_port)
 		return 0;
-	if (tuple->family == FAMILY_IPV4)
+	if (family == FAMILY_IPV4)
 		return connection->destination == tuple->source.words[0] &&
 		       connection->source == tuple->destination.words[0];
 	addresses = bpf_map_lookup_elem(&addresses6, &index);

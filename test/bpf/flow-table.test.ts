@@ -55,6 +55,15 @@ function hideConnection(plane: TestPlane): void {
   }
 }
 
+/** Puts slots of an unused entry, each with the tag of one that is there, where they are looked at first. */
+function addRivals(plane: TestPlane, buckets: ReadonlyMap<string, readonly bigint[]>): void {
+  const flows = plane.plane.programs.maps.get('flows');
+  for (const [key, slots] of buckets) {
+    const rivals = slots.map((slot) => slot && (slot & ~0xffff_ffff_ffffn) | (78n << 32n) | 1000n);
+    flows.update(Buffer.from(key, 'hex'), encode(layouts.flow_bucket, { overflowed: 0n, slots: rivals }));
+  }
+}
+
 suite('flows', { skip: missingForBpf() ?? false }, () => {
   for (const { client, virtual, destinations } of rows) {
     test(`${client}: one port to 100 services: each connection is found both ways, and leaves nothing when it ends`, () => {
@@ -99,5 +108,31 @@ suite('flows', { skip: missingForBpf() ?? false }, () => {
     const to = { destination: '10.244.1.10', destinationPort: 40000, protocol: 'udp' } as const;
     const reply = buildPacket({ ...to, source: '10.244.3.1', sourcePort: 8080 });
     assert.equal(tupleOf(plane.egress(reply).packet).source, '10.96.0.10:53');
+  });
+
+  test('slots that only have the tag of its tuples do not keep a connection out, nor go with it', () => {
+    using plane = TestPlane.reuse({ timeouts });
+    plane.serve('udp', '10.96.0.10:53', ['10.244.3.1:8080']);
+    const from = { source: '10.244.1.10', sourcePort: 40000, protocol: 'udp' } as const;
+    const request = buildPacket({ ...from, destination: '10.96.0.10', destinationPort: 53 });
+    const to = { destination: '10.244.1.10', destinationPort: 40000, protocol: 'udp' } as const;
+    const reply = buildPacket({ ...to, source: '10.244.3.1', sourcePort: 8080 });
+    plane.ingress(request);
+    const buckets = new Map<string, readonly bigint[]>();
+    for (const [key, value] of plane.plane.programs.maps.get('flows').entries()) {
+      const { slots } = decode(layouts.flow_bucket, value);
+      if (slots.some((slot) => slot !== 0n)) buckets.set(Buffer.from(key).toString('hex'), slots);
+    }
+    assert.equal(buckets.size, 1, 'both flows are at home in one bucket');
+    plane.advance(udpSeconds + 1);
+    addRivals(plane, buckets);
+    const rivals = flowsOf(plane);
+    assert.equal(tupleOf(plane.ingress(request).packet).destination, '10.244.3.1:8080');
+    assert.equal(tupleOf(plane.egress(reply).packet).source, '10.96.0.10:53');
+    assert.equal(connections(plane).length, 1);
+    assert.deepEqual(flowsOf(plane), { slots: rivals.slots + 2, overflowed: 0 });
+    plane.advance(udpSeconds + 1);
+    assert.deepEqual(connections(plane), []);
+    assert.deepEqual(flowsOf(plane), rivals);
   });
 });

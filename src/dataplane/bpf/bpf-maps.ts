@@ -53,7 +53,7 @@ const entriesOf = {
 } as const satisfies Record<string, (sizes: TableSizes) => number>;
 
 /**
- * So many that both directions of all connections fill an eighth of the slots at most: then none of a billion tuples finds all of its
+ * So many that both directions of all connections fill a seventh of the slots at most: then none of a billion tuples finds all of its
  * buckets full. A power of two.
  */
 function flowBuckets(connections: number): number {

@@ -441,5 +441,5 @@ export const enums = {
   },
   template_protocol: { TEMPLATE_PROTOCOL: 64 },
   xdp_places: { XDP_DEVICES: 4096 },
-  abi_version: { ABI_VERSION: 7 },
+  abi_version: { ABI_VERSION: 8 },
 } as const;
