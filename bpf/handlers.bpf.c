@@ -100,9 +100,7 @@ static __always_inline int handle_error(struct __sk_buff *skb, struct icmp_packe
 	}
 	if (flags & CONNECTION_OUTSIDE)
 		return leave_to_send(skb, &flow);
-	if (!(flags & CONNECTION_HAIRPIN))
-		return TC_ACT_UNSPEC;
-	return send_back(skb);
+	return send_on(skb, flags);
 }
 
 /* At egress only pings of the host's processes are answered: a packet that entered by a device was looked at there. */

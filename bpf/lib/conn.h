@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "config.h"
 #include "flow.h"
+#include "flow_pair.h"
 #include "hold.h"
 #include "maps.h"
 #include "overload.h"

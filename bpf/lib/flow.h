@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "config.h"
+#include "flow_hash.h"
 #include "likely.h"
 #include "maps.h"
 #include "parse.h"
@@ -19,10 +20,6 @@
 #define SLOT_DIRECTION_SHIFT 48
 #define SLOT_TAG_SHIFT 49
 
-/* Odd numbers without pattern, those of MurmurHash3's finalizer. */
-#define FLOW_HASH_FACTOR_1 0xff51afd7ed558ccdULL
-#define FLOW_HASH_FACTOR_2 0xc4ceb9fe1a85ec53ULL
-
 enum insertion {
 	INSERTED,
 	TUPLE_TAKEN,
@@ -34,42 +31,6 @@ enum {
 	SUBSTITUTES = 4,
 };
 
-static __always_inline __u64 mix_word(__u64 hash, __u64 word, __u64 factor)
-{
-	hash = (hash ^ word) * factor;
-	return hash ^ hash >> 32;
-}
-
-/*
- * Of an IPv6 address, whose sender may choose all of it. Of two words the second could take back what the first has
- * changed, were there no secret between them.
- */
-static __always_inline __u64 mix_address6(__u64 hash, const __u32 *words)
-{
-	hash = mix_word(hash, (__u64)words[0] << 32 | words[1], FLOW_HASH_FACTOR_1) * (flow_seed | 1);
-	return mix_word(hash, (__u64)words[2] << 32 | words[3], FLOW_HASH_FACTOR_1) * (flow_seed | 1);
-}
-
-/*
- * The lowest bits are the slot's tag, those above say which buckets are the substitutes. Whoever does not know the seed
- * cannot choose tuples that meet.
- */
-static __always_inline __u64 hash_tuple(const struct tuple *tuple)
-{
-	const __u32 *source = tuple->source.words, *destination = tuple->destination.words;
-	__u64 hash = flow_seed, rest;
-
-	if (tuple->family == FAMILY_IPV4) {
-		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], flow_seed | 1);
-	} else {
-		hash = mix_address6(hash, source);
-		hash = mix_address6(hash, destination);
-	}
-	rest = (__u64)tuple->hook << 40 | (__u64)tuple->protocol << 32 | (__u32)tuple->source_port << 16 |
-	       tuple->destination_port;
-	return mix_word(mix_word(hash, rest, flow_seed | 1), 0, FLOW_HASH_FACTOR_2);
-}
-
 static __always_inline __u64 tag_of(__u64 hash, enum direction direction)
 {
 	return hash << SLOT_TAG_SHIFT | (__u64)direction << SLOT_DIRECTION_SHIFT;
@@ -78,38 +39,6 @@ static __always_inline __u64 tag_of(__u64 hash, enum direction direction)
 static __always_inline __u64 slot_of(__u64 hash, const struct flow *flow)
 {
 	return tag_of(hash, flow->direction) | (__u64)flow->generation << SLOT_GENERATION_SHIFT | flow->connection;
-}
-
-/*
- * Both flows of most connections are in the bucket of the client, which is the source of a request and the destination
- * of a reply: so they share a cache line. A reply that is met at ingress goes to an address that many connections have
- * in common, this node's or a virtual one, and is told by its sender, too. The port changes the lower bits, with its
- * own two lowest exchanged: the kernel gives a client every other port for its connections to one service, and a CPU
- * fetches two buckets at once.
- */
-static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction direction)
-{
-	int is_request = direction == DIRECTION_REQUEST, has_sender = !is_request && tuple->hook == HOOK_INGRESS;
-	const __u32 *client = is_request ? tuple->source.words : tuple->destination.words;
-	__u32 port = bpf_ntohs(is_request ? tuple->source_port : tuple->destination_port);
-	__u32 place = (port & ~3U) | (port & 1) << 1 | (port >> 1 & 1);
-	__u64 hash = flow_seed ^ (__u64)tuple->protocol << 32;
-
-	if (tuple->family == FAMILY_IPV4) {
-		hash = mix_word(hash, client[0], FLOW_HASH_FACTOR_1);
-		if (has_sender)
-			hash = mix_word(hash, tuple->source.words[0], FLOW_HASH_FACTOR_1);
-	} else {
-		hash = mix_address6(hash, client);
-		if (has_sender)
-			hash = mix_address6(hash, tuple->source.words);
-	}
-	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) ^ place) & (flow_buckets - 1);
-}
-
-static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
-{
-	return hash >> (40 - 8 * number) & (flow_buckets - 1);
 }
 
 /* The tag first: nearly no slot has it, and which ones are free cannot be foretold. */
@@ -386,104 +315,6 @@ __noinline int insert_flow(const struct tuple *tuple, const struct flow *flow)
 		return INSERTED;
 	delete_flow(tuple, flow);
 	return TUPLE_TAKEN;
-}
-
-/* What a connection's slots have in common. */
-static __always_inline __u64 entry_of(__u64 slot)
-{
-	return slot & ((1ULL << SLOT_DIRECTION_SHIFT) - 1);
-}
-
-/* @return whether both have found room, else one of them may have */
-static __always_inline int insert_two(struct flow_bucket *bucket, __u64 one, __u64 other)
-{
-	__u64 next = one;
-	__u32 i;
-
-#pragma clang loop unroll(disable)
-	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
-		__u64 *slot = &bucket->slots[i];
-
-		if (*(volatile __u64 *)slot || __sync_val_compare_and_swap(slot, 0, next))
-			continue;
-		if (next == other)
-			return 1;
-		next = other;
-	}
-	return 0;
-}
-
-/* @return how many slots of the bucket led to this entry */
-static __always_inline __u32 delete_entry(struct flow_bucket *bucket, __u64 entry)
-{
-	__u32 i, found = 0;
-
-#pragma clang loop unroll(disable)
-	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
-		__u64 slot = *(const volatile __u64 *)&bucket->slots[i];
-
-		if (entry_of(slot) == entry && __sync_val_compare_and_swap(&bucket->slots[i], slot, 0) == slot)
-			found += 1;
-	}
-	return found;
-}
-
-/* Whether the bucket leads to another entry for a tuple with one of these hashes, or may: it overflows. */
-static __always_inline int has_rival(const struct flow_bucket *bucket, __u64 entry, __u64 hash, __u64 other_hash)
-{
-	__u32 i;
-
-	if (*(const volatile __u64 *)&bucket->overflowed)
-		return 1;
-#pragma clang loop unroll(disable)
-	for (i = 0; i < FLOW_BUCKET_SLOTS; i++) {
-		__u64 slot = *(const volatile __u64 *)&bucket->slots[i];
-
-		if ((is_tagged(slot, hash) || is_tagged(slot, other_hash)) && entry_of(slot) != entry)
-			return 1;
-	}
-	return 0;
-}
-
-/*
- * As insert_flow, with both tuples of a connection at once, where both are at home in one bucket (shares_bucket).
- * @return whether it did. Where not, nothing is left behind, and it is insert_flow's to find out why
- */
-__noinline int insert_flows(const struct tuple *request, const struct tuple *reply, const struct flow *flow)
-{
-	struct flow_bucket *bucket, *other;
-	__u64 hash, reply_hash, entry;
-	__u32 index;
-
-	if (!request || !reply || !flow)
-		return 0;
-	index = bucket_of(request, DIRECTION_REQUEST);
-	bucket = bpf_map_lookup_elem(&flows, &index);
-	index = bucket_of(request, DIRECTION_REPLY); /* where a reply would be that is met at ingress */
-	other = bpf_map_lookup_elem(&flows, &index);
-	if (!bucket || !other || *(const volatile __u64 *)&bucket->overflowed)
-		return 0;
-	hash = hash_tuple(request);
-	reply_hash = hash_tuple(reply);
-	entry = entry_of(slot_of(0, flow));
-	if (insert_two(bucket, entry | tag_of(hash, DIRECTION_REQUEST), entry | tag_of(reply_hash, DIRECTION_REPLY)) &&
-	    !has_rival(bucket, entry, hash, reply_hash) && !has_rival(other, entry, hash, hash))
-		return 1;
-	delete_entry(bucket, entry);
-	return 0;
-}
-
-/* The same the other way round. @return whether both were there; the others are for delete_flow */
-__noinline int delete_flows(const struct tuple *request, const struct flow *flow)
-{
-	struct flow_bucket *bucket;
-	__u32 index;
-
-	if (!request || !flow)
-		return 0;
-	index = bucket_of(request, DIRECTION_REQUEST);
-	bucket = bpf_map_lookup_elem(&flows, &index);
-	return bucket && delete_entry(bucket, entry_of(slot_of(0, flow))) == 2;
 }
 
 #endif
