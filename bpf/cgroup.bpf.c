@@ -201,7 +201,7 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 			return answer(REASON_DROPPED_TABLE_FULL);
 		keep_first(ctx->sk, &flow);
 	}
-	change_socket_state(connection, STATE_UDP, 0);
+	change_socket_state(connection, flow.generation, STATE_UDP, 0);
 	reply_tuple(&reply, connection, flow.connection, family_of(connection));
 	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
 	return ALLOW;
@@ -310,8 +310,8 @@ int sock_release(struct bpf_sock *socket)
 	if (connection->protocol != IPPROTO_TCP)
 		remove_connection(kept->connection, kept->generation);
 	else
-		change_socket_state(connection, connection->state == STATE_SYN_RECV ? STATE_CLOSE : connection->state,
-				    0);
+		change_socket_state(connection, kept->generation,
+				    connection->state == STATE_SYN_RECV ? STATE_CLOSE : connection->state, 0);
 	return ALLOW;
 }
 
@@ -371,7 +371,7 @@ int socket_events(struct bpf_sock_ops *ctx)
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		return 1;
 	}
-	change_socket_state(connection, state_of_socket(ctx->args[0], ctx->args[1]),
+	change_socket_state(connection, kept->generation, state_of_socket(ctx->args[0], ctx->args[1]),
 			    connection->expires == NEVER && ctx->args[1] != BPF_TCP_CLOSE);
 	if (ctx->args[1] == BPF_TCP_ESTABLISHED && connection->flags & CONNECTION_PERSISTENT)
 		assure_template(kept->connection);

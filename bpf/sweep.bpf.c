@@ -46,13 +46,15 @@ static long visit(__u64 step, struct slice *slice)
 	if (index >= slice->entries)
 		index -= slice->entries;
 	connection = bpf_map_lookup_elem(&connections, &index);
-	if (!connection || connection->state == STATE_NONE)
+	if (!connection)
+		return 0;
+	generation = *(volatile __u16 *)&connection->generation;
+	if (connection->state == STATE_NONE)
 		return 0;
 	if (connection->expires > slice->now) {
 		flush_traffic(connection, index);
 		return 0;
 	}
-	generation = connection->generation;
 	if (expire(connection, index, generation))
 		count_reason(REASON_EXPIRED);
 	else if (connection->flags & CONNECTION_TEMPLATE)
@@ -208,9 +210,13 @@ static long orphan_step(__u64 step, __u32 *expires_orphans)
 {
 	__u32 index = step, destination_index;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	__u16 generation;
 	__u8 is_orphan;
 
-	if (!connection || connection->state == STATE_NONE)
+	if (!connection)
+		return 0;
+	generation = *(volatile __u16 *)&connection->generation;
+	if (connection->state == STATE_NONE)
 		return 0;
 	destination_index = connection->destination_index;
 	is_orphan = !is_available(destination_index);
@@ -218,8 +224,10 @@ static long orphan_step(__u64 step, __u32 *expires_orphans)
 		return 0;
 	flush_traffic(connection, index);
 	connection->is_orphan = is_orphan;
+	if (*(volatile __u16 *)&connection->generation != generation) /* the next tenant's */
+		connection->is_orphan = !is_available(connection->destination_index);
 	if (is_orphan && *expires_orphans && connection->expires != NEVER)
-		force_end(index, connection->generation, 0);
+		force_end(index, generation, 0);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
 
 /* Raised with every change of a layout below, or of the maps: those pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 8,
+	ABI_VERSION = 9,
 };
 
 enum family {
@@ -281,14 +281,15 @@ struct connection {
 	/* Packets and bytes in one number, see lib/traffic.h. */
 	__u64 in_traffic;
 	__u64 out_traffic;
-	__u32 state; /* enum connection_state; claimed by compare-and-swap, so that counters never drift */
-	__u32 destination_index;
+	/* Changed together, see lib/state.h, so that counters never drift. */
+	__u16 state; /* enum connection_state */
 	__u16 generation;
+	__u32 destination_index;
 	__u8 protocol;
 	__u8 flags;            /* enum connection_flag, as it was opened */
 	__u8 is_half_open;     /* only one side has been heard */
 	__u8 is_orphan;        /* its destination is not configured any more */
-	__u16 half_open_place; /* while it is half open: its place in the ring, the lower bits */
+	__u32 half_open_place; /* while it is half open: its place in the ring */
 	__be16 client_port;
 	__be16 virtual_port;
 	__be16 destination_port;

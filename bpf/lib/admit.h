@@ -38,17 +38,17 @@ static __always_inline int enter_half_open(struct connection *connection, __u32 
 	entry = bpf_map_lookup_elem(&half_open, &place);
 	if (!entry)
 		return 0;
-	connection->half_open_place = place; /* its lower 16 bits: of a larger ring, few are displaced too early */
+	connection->half_open_place = place;
 	connection->is_half_open = 1;
 	displaced = __sync_lock_test_and_set(entry, index + 1);
 	if (!displaced || displaced == index + 1)
 		return 0;
 	displaced -= 1;
 	other = bpf_map_lookup_elem(&connections, &displaced);
-	if (!other || !other->is_half_open || other->half_open_place != (__u16)place || other->state == STATE_NONE)
+	if (!other)
 		return 0;
-	*leaving = (struct flow){ .connection = displaced, .generation = other->generation };
-	return 1;
+	*leaving = (struct flow){ .connection = displaced, .generation = *(volatile __u16 *)&other->generation };
+	return other->is_half_open && other->half_open_place == place && other->state != STATE_NONE;
 }
 
 /*

@@ -16,16 +16,11 @@
 #include "overload.h"
 #include "parse.h"
 #include "sctp.h"
+#include "state.h"
 #include "stats.h"
 #include "tcp.h"
 #include "traffic.h"
 #include "tuple.h"
-
-/* How many places of the ring half_open_place can tell apart. */
-#define HALF_OPEN_PLACES 65536
-
-_Static_assert(sizeof(((struct connection *)0)->half_open_place) == 2,
-	       "HALF_OPEN_PLACES is two to the power of its bits");
 
 /* The key of an unconnected socket's connection: by whom it asks, or by who answers. */
 static __always_inline void socket_key_of(struct socket_key *key, const struct connection *connection, __u32 index,
@@ -68,18 +63,18 @@ static __always_inline void change_active(__u32 destination_index, int change)
 }
 
 /* Whoever wins the exchange moves the counters, so they are moved once. */
-static __noinline void enter_state(struct connection *connection, __u32 from, __u32 to)
+static __noinline void enter_state(struct connection *connection, __u32 generation, __u32 from, __u32 to)
 {
-	if (__sync_val_compare_and_swap(&connection->state, from, to) != from)
-		return;
-	if (is_active(from) != is_active(to))
-		change_active(connection->destination_index, is_active(to) ? 1 : -1);
+	__u32 destination_index = connection->destination_index;
+
+	if (exchange_state(connection, generation, from, to) && is_active(from) != is_active(to))
+		change_active(destination_index, is_active(to) ? 1 : -1);
 }
 
-static __always_inline void change_state(struct connection *connection, __u32 from, __u32 to)
+static __always_inline void change_state(struct connection *connection, __u32 generation, __u32 from, __u32 to)
 {
 	if (from != to)
-		enter_state(connection, from, to);
+		enter_state(connection, generation, from, to);
 }
 
 static __always_inline __u64 timeout_of(const struct settings *settings, __u32 state)
@@ -92,11 +87,12 @@ static __always_inline __u64 timeout_of(const struct settings *settings, __u32 s
 
 /* Every packet restarts the timer, also one that does not change the state (ip_vs_conn_put). */
 static __always_inline void restart_timer(struct connection *connection, const struct settings *settings, __u32 state,
-					  __u64 now)
+					  const struct flow *flow, __u64 now)
 {
 	__u64 expires = now + timeout_of(settings, state);
 
-	if (unlikely(expires - connection->expires + CLOCK_SLACK_NS > 2 * CLOCK_SLACK_NS))
+	if (unlikely(expires - connection->expires + CLOCK_SLACK_NS > 2 * CLOCK_SLACK_NS) &&
+	    is_of_generation(connection, flow))
 		connection->expires = expires;
 }
 
@@ -107,15 +103,13 @@ static __always_inline int is_established(__u32 state)
 
 /*
  * Gives a place in the ring back, so that nobody has to fetch this entry to see that it need not leave: it is long out
- * of every cache when its place is wanted. Of a ring that has more places than the entry can say, it is kept.
+ * of every cache when its place is wanted.
  */
 static __noinline void leave_half_open(struct connection *connection, __u32 index)
 {
 	__u32 place = connection->half_open_place, *entry;
 
 	connection->is_half_open = 0;
-	if (max_half_open > HALF_OPEN_PLACES)
-		return;
 	entry = bpf_map_lookup_elem(&half_open, &place);
 	if (entry)
 		__sync_val_compare_and_swap(entry, index + 1, 0);
@@ -124,6 +118,8 @@ static __noinline void leave_half_open(struct connection *connection, __u32 inde
 /* Both sides have been heard, once. */
 static __always_inline void confirm(struct connection *connection, const struct flow *flow)
 {
+	if (!is_of_generation(connection, flow))
+		return;
 	leave_half_open(connection, flow->connection);
 	if (connection->flags & CONNECTION_PERSISTENT)
 		assure_template(flow->connection);
@@ -144,20 +140,21 @@ static __always_inline void advance(struct connection *connection, const struct 
 
 	if (likely(connection->protocol == IPPROTO_TCP)) {
 		next = tcp_next_state(direction, event, state, settings);
-		change_state(connection, state, next);
+		change_state(connection, flow->generation, state, next);
 	} else if (connection->protocol == IPPROTO_SCTP) {
 		next = next_sctp_state(direction, event, state);
-		change_state(connection, state, next);
+		change_state(connection, flow->generation, state, next);
 	}
 	if (unlikely(connection->is_half_open) &&
 	    (connection->protocol == IPPROTO_UDP ? direction == DIRECTION_REPLY : is_established(next)))
 		confirm(connection, flow);
-	restart_timer(connection, settings, next, now);
+	restart_timer(connection, settings, next, flow, now);
 }
 
-static __always_inline void make_unfindable(const struct connection *connection, __u32 index, enum family family)
+static __always_inline void make_unfindable(const struct connection *connection, __u32 index, __u16 generation,
+					    enum family family)
 {
-	struct flow flow = { .connection = index, .generation = connection->generation };
+	struct flow flow = { .connection = index, .generation = generation };
 	struct tuple tuple;
 
 	request_tuple(&tuple, connection, index, family);
@@ -193,11 +190,11 @@ __noinline int remove_connection(__u32 index, __u32 generation)
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 	__u32 state;
 
-	if (!connection || connection->generation != generation)
+	if (!connection || connection->generation != (__u16)generation)
 		return 0;
 	if (connection->flags & CONNECTION_TEMPLATE && !claim_template(index))
 		return 0;
-	state = __sync_lock_test_and_set(&connection->state, STATE_NONE);
+	state = end_state(connection, generation);
 	if (state == STATE_NONE)
 		return 0;
 	flush_traffic(connection, index);
@@ -213,10 +210,9 @@ __noinline int remove_connection(__u32 index, __u32 generation)
 	if (connection->flags & CONNECTION_SOCKET)
 		forget_socket(connection, index);
 	else if (family_of(connection) == FAMILY_IPV4)
-		make_unfindable(connection, index, FAMILY_IPV4);
+		make_unfindable(connection, index, generation, FAMILY_IPV4);
 	else
-		make_unfindable(connection, index, FAMILY_IPV6);
-	connection->generation += 1;
+		make_unfindable(connection, index, generation, FAMILY_IPV6);
 	bpf_map_push_elem(&free_connections, &index, 0);
 	return 1;
 }
@@ -330,7 +326,7 @@ static __always_inline void start_connection(struct connection *connection, __u8
 	change_total(connection->destination_index, 1);
 	count_connection(connection->destination_index);
 	note_destination(connection->destination_index);
-	__sync_lock_test_and_set(&connection->state, state); /* with a barrier: what it says must be there before it */
+	begin_state(connection, state);
 	/* Removed since it was chosen: whoever marked its connections may have missed this one. */
 	connection->is_orphan = !is_available(connection->destination_index);
 }

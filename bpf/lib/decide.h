@@ -9,16 +9,27 @@
 #include "service.h"
 #include "template.h"
 
-/* The client's later connections go there, too; or this one goes where another CPU has just led the client.
- * If that template is gone again, it goes without one: a socket of the host would get an error for a drop. */
+/* How often a template is made that another CPU makes at the same time: both may have seen the other and withdrawn. */
+#define TEMPLATE_TRIES 4
+
+/*
+ * The client's later connections go there, too; or this one goes where another CPU has just led the client. If nobody
+ * succeeds, it goes without a template: a socket of the host would get an error for a drop.
+ */
 static __always_inline enum reason remember(const struct service *service, const struct packet *packet,
 					    struct decision *decision)
 {
-	enum reason reason = make_template(service, packet, decision);
+	enum reason reason;
+	int try;
 
-	if (reason != REASON_DROPPED_BEING_OPENED)
-		return reason;
-	follow_template(service, packet, decision, 0);
+#pragma clang loop unroll(disable)
+	for (try = 0; try < TEMPLATE_TRIES; try++) {
+		reason = make_template(service, packet, decision);
+		if (reason != REASON_DROPPED_BEING_OPENED)
+			return reason;
+		if (follow_template(service, packet, decision, 0))
+			break;
+	}
 	return REASON_TRANSLATED;
 }
 

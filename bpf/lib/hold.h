@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
+#include "state.h"
 
 #define NS_PER_SECOND 1000000000ULL
 /* How long a template stays whose time has come while connections hold it, from then on (ip_vs_conn.c:
@@ -112,7 +113,7 @@ static __noinline int assure_template(__u32 index)
 	index = cold->template - 1;
 	template = bpf_map_lookup_elem(&connections, &index);
 	if (template)
-		__sync_val_compare_and_swap(&template->state, STATE_TEMPLATE, STATE_TEMPLATE_ASSURED);
+		exchange_state(template, template->generation, STATE_TEMPLATE, STATE_TEMPLATE_ASSURED);
 	return 0;
 }
 

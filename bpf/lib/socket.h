@@ -128,7 +128,8 @@ static __always_inline __u32 state_of_socket(int before, int now)
 }
 
 /* While its socket keeps it, a connection has no timeout; afterwards that of its state. */
-static __always_inline void change_socket_state(struct connection *connection, __u32 state, int is_kept)
+static __always_inline void change_socket_state(struct connection *connection, __u32 generation, __u32 state,
+						int is_kept)
 {
 	__u32 zero = 0;
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
@@ -136,7 +137,7 @@ static __always_inline void change_socket_state(struct connection *connection, _
 	if (!settings_entry)
 		return;
 	connection->expires = is_kept ? NEVER : now_ns() + timeout_of(settings_entry, state);
-	change_state(connection, connection->state, state);
+	change_state(connection, generation, connection->state, state);
 }
 
 #endif

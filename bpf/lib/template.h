@@ -148,10 +148,9 @@ static __always_inline void withdraw_template(struct connection *template, struc
 {
 	__u32 entry = flow->connection;
 
-	template->state = STATE_NONE;
 	change_persistent(template->destination_index, -1);
 	withdraw_holds(cold);
-	template->generation += 1;
+	end_state(template, flow->generation);
 	bpf_map_push_elem(&free_connections, &entry, 0);
 }
 
@@ -163,7 +162,7 @@ static __always_inline void start_template(struct connection *template, struct c
 	template->expires = now_ns() + service->persistence_seconds *NS_PER_SECOND;
 	begin_holds(cold);
 	change_persistent(template->destination_index, 1);
-	__sync_lock_test_and_set(&template->state, STATE_TEMPLATE);
+	begin_state(template, STATE_TEMPLATE);
 	template->is_orphan = !is_available(template->destination_index);
 }
 

@@ -7,6 +7,7 @@ import { decode, encode } from '../../src/dataplane/bpf/struct.ts';
 import { type Address, parseAddress } from '../../src/model/address.ts';
 import type { Operation } from '../../src/model/operation.ts';
 import type { SchedulerName } from '../../src/model/scheduler.ts';
+import type { Persistence } from '../../src/model/virtual-service.ts';
 import type { BpfProgram } from '../../src/native/bpf-program.ts';
 import type { Family, Fresh, Traffic } from './fresh.ts';
 
@@ -26,6 +27,7 @@ export interface Kind {
   readonly scheduler: 'rr' | 'sh' | 'dh';
   /** Needs sh, by which replies can be told beforehand. */
   readonly flows: number;
+  readonly persistence?: Persistence;
 }
 
 export interface WorldOptions {
@@ -153,7 +155,7 @@ export function openPlane(sizes: TableSizes): BpfDataPlane {
 
 /** Services one after the other, each with two destinations. */
 export function serviceOperations(kind: Omit<Kind, 'flows'>, services: number): readonly Operation[] {
-  const { family, protocol, scheduler } = kind;
+  const { family, protocol, scheduler, persistence } = kind;
   return Array.from({ length: services }, (_, i): Operation[] => {
     const service = {
       protocol,
@@ -175,6 +177,7 @@ export function serviceOperations(kind: Omit<Kind, 'flows'>, services: number): 
       scheduler: scheduler satisfies SchedulerName,
       schedulerFlags: [],
       noDestination: 'reject',
+      persistence,
     } as const;
     return [
       { do: 'add-service', service: definition },
