@@ -18,6 +18,7 @@ struct abi {
 	struct service_statistics service_statistics;
 	struct source_range source_range;
 	struct connection connection;
+	struct cold_connection cold_connection;
 	struct addresses6 addresses6;
 	struct uplink uplink;
 	struct next_hop next_hop;

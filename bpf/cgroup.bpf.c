@@ -109,29 +109,42 @@ static __always_inline void leave_connection(struct bpf_sock *socket)
 		remove_connection(former->connection, former->generation);
 }
 
+/* To the connection's destination. */
+static __always_inline int lead(struct bpf_sock_addr *ctx, enum family family, const struct connection *connection,
+				const struct flow *flow)
+{
+	struct tuple reply;
+
+	reply_tuple(&reply, connection, flow->connection, family_of(connection));
+	if (!is_of_generation(connection, flow)) /* another CPU has ended it, and it may be another one's by now */
+		return answer(REASON_DROPPED_REWRITE_FAILED);
+	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
+	return ALLOW;
+}
+
 static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family family)
 {
 	struct packet packet = { .event = TCP_EVENT_SYN };
-	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct connection *connection;
 	struct decision decision = {};
 	struct bpf_sock *socket;
 	struct flow flow, *kept;
-	struct tuple reply;
 	enum reason reason;
+	__u64 cookie;
 
 	if (!is_ours(ctx))
 		return ALLOW;
 	socket = ctx->sk;
 	if (!socket)
 		return ALLOW;
+	cookie = bpf_get_socket_cookie(ctx);
 	leave_connection(socket);
 	read_peer(ctx, family, &packet.tuple);
 	read_own(ctx, family, &packet);
 	reason = decide_for_socket(&packet, cookie, 0, &decision);
 	if (reason != REASON_TRANSLATED)
 		return answer(reason);
-	connection = open_socket(&packet, cookie, &decision, &flow);
+	connection = open_socket(&packet, cookie, &decision, 1, &flow);
 	if (!connection)
 		return answer(REASON_DROPPED_TABLE_FULL);
 	kept = bpf_sk_storage_get(&socket_connections, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -140,10 +153,7 @@ static __always_inline int connect_socket(struct bpf_sock_addr *ctx, enum family
 		return answer(REASON_DROPPED_TABLE_FULL);
 	}
 	*kept = flow;
-	connection->expires = NEVER;
-	reply_tuple(&reply, connection, flow.connection, family_of(connection));
-	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
-	return ALLOW;
+	return lead(ctx, family, connection, &flow);
 }
 
 /* An unconnected socket's first connection ends with the socket; the others, of one that asks many, by their timeouts.
@@ -173,16 +183,16 @@ static __always_inline int aim(struct bpf_sock_addr *ctx, enum family family, co
 
 static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family family)
 {
-	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct packet packet = {};
 	struct connection *connection;
 	struct decision decision = {};
-	struct tuple reply;
 	enum reason reason;
 	struct flow flow;
+	__u64 cookie;
 
 	if (!is_ours(ctx))
 		return ALLOW;
+	cookie = bpf_get_socket_cookie(ctx);
 	read_peer(ctx, family, &packet.tuple);
 	connection = find_socket(&packet.tuple, cookie, DIRECTION_REQUEST, &flow);
 	if (connection && continuation_of(connection, &packet) != CONTINUES) {
@@ -196,15 +206,13 @@ static __always_inline int send_datagram(struct bpf_sock_addr *ctx, enum family 
 			return aim(ctx, family, &packet, &decision);
 		if (reason != REASON_TRANSLATED)
 			return answer(reason);
-		connection = open_socket(&packet, cookie, &decision, &flow);
+		connection = open_socket(&packet, cookie, &decision, 0, &flow);
 		if (!connection || remember_socket(connection, cookie, &flow))
 			return answer(REASON_DROPPED_TABLE_FULL);
 		keep_first(ctx->sk, &flow);
 	}
-	change_socket_state(connection, flow.generation, STATE_UDP, 0);
-	reply_tuple(&reply, connection, flow.connection, family_of(connection));
-	write_peer(ctx, family, reply.family, &reply.source, reply.source_port);
-	return ALLOW;
+	change_socket_state(connection, &flow, STATE_UDP, 0);
+	return lead(ctx, family, connection, &flow);
 }
 
 /* Whether the connection's destination is the peer; if so, the peer gets the name that the program asked for. */
@@ -217,6 +225,8 @@ static __always_inline int name_as_asked(struct bpf_sock_addr *ctx, enum family 
 	if (reply.source_port != peer->destination_port || !is_same_address(&reply.source, &peer->destination))
 		return 0;
 	request_tuple(&request, connection, flow->connection, family_of(connection));
+	if (!is_of_generation(connection, flow))
+		return 0;
 	write_peer(ctx, family, request.family, &request.destination, request.destination_port);
 	return 1;
 }
@@ -310,7 +320,7 @@ int sock_release(struct bpf_sock *socket)
 	if (connection->protocol != IPPROTO_TCP)
 		remove_connection(kept->connection, kept->generation);
 	else
-		change_socket_state(connection, kept->generation,
+		change_socket_state(connection, kept,
 				    connection->state == STATE_SYN_RECV ? STATE_CLOSE : connection->state, 0);
 	return ALLOW;
 }
@@ -371,7 +381,7 @@ int socket_events(struct bpf_sock_ops *ctx)
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		return 1;
 	}
-	change_socket_state(connection, kept->generation, state_of_socket(ctx->args[0], ctx->args[1]),
+	change_socket_state(connection, kept, state_of_socket(ctx->args[0], ctx->args[1]),
 			    connection->expires == NEVER && ctx->args[1] != BPF_TCP_CLOSE);
 	if (ctx->args[1] == BPF_TCP_ESTABLISHED && connection->flags & CONNECTION_PERSISTENT)
 		assure_template(kept->connection);

@@ -196,7 +196,7 @@ __noinline int open_connection(const struct packet *packet, const struct decisio
 			return reason;
 	}
 	admission->has_displaced = enter_half_open(connection, flow->connection, &admission->displaced);
-	start_connection(connection, packet->event);
+	start_connection(connection, packet->event, 0);
 	return REASON_TRANSLATED;
 }
 

@@ -167,7 +167,16 @@ static __always_inline void make_unfindable(const struct connection *connection,
 	delete_flow(&tuple, &flow);
 }
 
-static __noinline void forget_socket(const struct connection *connection, __u32 index)
+/* The socket's next datagram may have opened another connection with the same key already. */
+static __always_inline void forget_key(const struct socket_key *key, __u32 index, __u16 generation)
+{
+	const struct flow *flow = bpf_map_lookup_elem(&sockets, key);
+
+	if (flow && flow->connection == index && flow->generation == generation)
+		bpf_map_delete_elem(&sockets, key);
+}
+
+static __noinline void forget_socket(const struct connection *connection, __u32 index, __u16 generation)
 {
 	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
 	struct socket_key key;
@@ -175,9 +184,9 @@ static __noinline void forget_socket(const struct connection *connection, __u32 
 	if (!connection || !cold)
 		return;
 	socket_key_of(&key, connection, index, cold->cookie, DIRECTION_REQUEST);
-	bpf_map_delete_elem(&sockets, &key);
+	forget_key(&key, index, generation);
 	socket_key_of(&key, connection, index, cold->cookie, DIRECTION_REPLY);
-	bpf_map_delete_elem(&sockets, &key);
+	forget_key(&key, index, generation);
 }
 
 /*
@@ -188,17 +197,22 @@ static __noinline void forget_socket(const struct connection *connection, __u32 
 __noinline int remove_connection(__u32 index, __u32 generation)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	int is_template;
 	__u32 state;
 
 	if (!connection || connection->generation != (__u16)generation)
 		return 0;
-	if (connection->flags & CONNECTION_TEMPLATE && !claim_template(index))
+	is_template = connection->flags & CONNECTION_TEMPLATE;
+	if (is_template && !claim_template(index))
 		return 0;
 	state = end_state(connection, generation);
-	if (state == STATE_NONE)
+	if (state == STATE_NONE) {
+		if (is_template)
+			release_template(index);
 		return 0;
+	}
 	flush_traffic(connection, index);
-	if (connection->flags & CONNECTION_TEMPLATE) {
+	if (is_template) {
 		change_persistent(connection->destination_index, -1);
 	} else {
 		if (is_active(state))
@@ -208,7 +222,7 @@ __noinline int remove_connection(__u32 index, __u32 generation)
 	if (connection->flags & CONNECTION_PERSISTENT)
 		leave_template(index);
 	if (connection->flags & CONNECTION_SOCKET)
-		forget_socket(connection, index);
+		forget_socket(connection, index, generation);
 	else if (family_of(connection) == FAMILY_IPV4)
 		make_unfindable(connection, index, generation, FAMILY_IPV4);
 	else
@@ -313,22 +327,34 @@ static __always_inline __u32 first_state(__u8 protocol, __u8 event)
 	}
 }
 
-/* Counts a connection and starts its timer: the last step of opening it. */
-static __always_inline void start_connection(struct connection *connection, __u8 event)
+/*
+ * After an entry has begun: its destination may have been removed since it was chosen, and whoever marked that one's
+ * entries may have missed this.
+ */
+static __always_inline void note_orphan(struct connection *connection, __u32 destination_index)
 {
-	__u32 zero = 0, state = first_state(connection->protocol, event);
+	if (!is_available(destination_index))
+		connection->is_orphan = 1;
+}
+
+/* Counts a connection and starts its timer: the last step of opening it. @param is_kept by a connected socket */
+static __always_inline void start_connection(struct connection *connection, __u8 event, int is_kept)
+{
+	__u32 zero = 0, destination_index = connection->destination_index;
+	__u32 state = first_state(connection->protocol, event);
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
 
-	if (settings_entry)
+	if (is_kept)
+		connection->expires = NEVER;
+	else if (settings_entry)
 		connection->expires = now_ns() + timeout_of(settings_entry, state);
 	if (is_active(state))
-		change_active(connection->destination_index, 1);
-	change_total(connection->destination_index, 1);
-	count_connection(connection->destination_index);
-	note_destination(connection->destination_index);
+		change_active(destination_index, 1);
+	change_total(destination_index, 1);
+	count_connection(destination_index);
+	note_destination(destination_index);
 	begin_state(connection, state);
-	/* Removed since it was chosen: whoever marked its connections may have missed this one. */
-	connection->is_orphan = !is_available(connection->destination_index);
+	note_orphan(connection, destination_index);
 }
 
 #endif

@@ -24,10 +24,10 @@ static __always_inline void begin_holds(struct cold_connection *template)
 	__sync_fetch_and_add(&template->holds, 2);
 }
 
-/* Undoes begin_holds, before anybody else has found the template. */
-static __always_inline void withdraw_holds(struct cold_connection *template)
+/* Undoes begin_holds. @return whether nobody else has found the template, and from now on nobody can */
+static __always_inline int withdraw_holds(struct cold_connection *template)
 {
-	__sync_fetch_and_add(&template->holds, -2);
+	return __sync_val_compare_and_swap(&template->holds, 2, 0) == 2;
 }
 
 /*
@@ -80,6 +80,15 @@ static __always_inline int claim_template(__u32 index)
 	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
 
 	return cold && __sync_val_compare_and_swap(&cold->holds, 1, 0) == 1;
+}
+
+/* Undoes claim_template: what is at the index is another template than was to end. */
+static __always_inline void release_template(__u32 index)
+{
+	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
+
+	if (cold)
+		__sync_fetch_and_add(&cold->holds, 1);
 }
 
 /*

@@ -15,10 +15,11 @@ static __always_inline int is_orphaned_socket(const struct connection *connectio
 	       connection->flags & CONNECTION_SOCKET && (with_tcp || connection->protocol != IPPROTO_TCP);
 }
 
-static __always_inline void list_orphaned_socket(const struct connection *connection, __u32 index)
+/* @param generation that it had before it was judged: if it has ended since, whoever is to end it finds another */
+static __always_inline void list_orphaned_socket(const struct connection *connection, __u32 index, __u16 generation)
 {
 	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
-	struct orphaned_socket socket = { .generation = connection->generation, .family = family_of(connection) };
+	struct orphaned_socket socket = { .generation = generation, .family = family_of(connection) };
 	struct tuple reply;
 
 	if (!cold)
@@ -35,9 +36,13 @@ static long list_orphaned_socket_step(__u64 step, __u32 *with_tcp)
 {
 	__u32 index = step;
 	const struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	__u16 generation;
 
-	if (connection && is_orphaned_socket(connection, *with_tcp))
-		list_orphaned_socket(connection, index);
+	if (!connection)
+		return 0;
+	generation = *(const volatile __u16 *)&connection->generation;
+	if (is_orphaned_socket(connection, *with_tcp))
+		list_orphaned_socket(connection, index, generation);
 	return 0;
 }
 

@@ -46,9 +46,9 @@ static __noinline enum reason decide_for_socket(struct packet *packet, __u64 coo
 	return BEGINS_ONE_PACKET;
 }
 
-/* A new connection that was decided on. @return NULL when the table is full */
+/* A new connection that was decided on. @param is_kept see start_connection. @return NULL when the table is full */
 static __noinline struct connection *open_socket(const struct packet *packet, __u64 cookie,
-						 const struct decision *decision, struct flow *flow)
+						 const struct decision *decision, int is_kept, struct flow *flow)
 {
 	struct cold_connection *cold;
 	struct connection *connection;
@@ -65,7 +65,7 @@ static __noinline struct connection *open_socket(const struct packet *packet, __
 	cold = bpf_map_lookup_elem(&cold_connections, &index);
 	if (cold)
 		cold->cookie = cookie;
-	start_connection(connection, packet->event);
+	start_connection(connection, packet->event, is_kept);
 	return connection;
 }
 
@@ -128,16 +128,16 @@ static __always_inline __u32 state_of_socket(int before, int now)
 }
 
 /* While its socket keeps it, a connection has no timeout; afterwards that of its state. */
-static __always_inline void change_socket_state(struct connection *connection, __u32 generation, __u32 state,
+static __always_inline void change_socket_state(struct connection *connection, const struct flow *flow, __u32 state,
 						int is_kept)
 {
 	__u32 zero = 0;
 	const struct settings *settings_entry = bpf_map_lookup_elem(&settings, &zero);
 
-	if (!settings_entry)
+	if (!settings_entry || !is_of_generation(connection, flow))
 		return;
 	connection->expires = is_kept ? NEVER : now_ns() + timeout_of(settings_entry, state);
-	change_state(connection, generation, connection->state, state);
+	change_state(connection, flow->generation, connection->state, state);
 }
 
 #endif

@@ -46,7 +46,8 @@ static __always_inline void begin_state(struct connection *connection, __u16 sta
 }
 
 /*
- * The tenant with this generation leaves. From now on no packet follows its flows, and the entry is the caller's.
+ * The tenant with this generation leaves: from now on nobody finds it, and the entry is the caller's. Packets that have
+ * found it look once more when they are rewritten.
  * @return the state it had, or STATE_NONE where it was not this call that ended it
  */
 static __always_inline __u16 end_state(struct connection *connection, __u16 generation)

@@ -142,14 +142,20 @@ static __noinline int follow_template(const struct service *service, const struc
 	return 1;
 }
 
-/* Undoes what start_template did: nobody has found it. */
+/*
+ * Undoes what start_template did, once its flow is out of the table again. Whoever has found it meanwhile keeps it
+ * until its time has come.
+ */
 static __always_inline void withdraw_template(struct connection *template, struct cold_connection *cold,
 					      const struct flow *flow)
 {
 	__u32 entry = flow->connection;
 
+	if (!withdraw_holds(cold)) {
+		let_go(cold);
+		return;
+	}
 	change_persistent(template->destination_index, -1);
-	withdraw_holds(cold);
 	end_state(template, flow->generation);
 	bpf_map_push_elem(&free_connections, &entry, 0);
 }
@@ -158,12 +164,14 @@ static __always_inline void withdraw_template(struct connection *template, struc
 static __always_inline void start_template(struct connection *template, struct cold_connection *cold,
 					   const struct service *service)
 {
+	__u32 destination_index = template->destination_index;
+
 	cold->timeout_seconds = service->persistence_seconds;
 	template->expires = now_ns() + service->persistence_seconds *NS_PER_SECOND;
 	begin_holds(cold);
-	change_persistent(template->destination_index, 1);
+	change_persistent(destination_index, 1);
 	begin_state(template, STATE_TEMPLATE);
-	template->is_orphan = !is_available(template->destination_index);
+	note_orphan(template, destination_index);
 }
 
 /*

@@ -110,6 +110,32 @@ suite('flows', { skip: missingForBpf() ?? false }, () => {
     assert.equal(tupleOf(plane.egress(reply).packet).source, '10.96.0.10:53');
   });
 
+  test('a request that looks like the reply of a connection that is being opened, to a pod by itself, is not opened as well', () => {
+    using plane = TestPlane.reuse({ timeouts });
+    const pod = '10.244.1.10';
+    const virtual = '10.96.0.10';
+    plane.serve('udp', `${virtual}:80`, [`${pod}:8080`]);
+    plane.serve('udp', `${virtual}:1000`, ['10.244.3.1:8080']);
+    const ends = { source: pod, destination: virtual, protocol: 'udp' } as const;
+    plane.ingress(buildPacket({ ...ends, sourcePort: 1000, destinationPort: 80 }));
+    const alike = buildPacket({ ...ends, sourcePort: 8080, destinationPort: 1000 });
+    const turned = plane.ingress(alike);
+    assert.deepEqual([turned.verdict, tupleOf(turned.packet).source], ['redirect', `${virtual}:80`]);
+    const entries = plane.plane.programs.maps.get('connections');
+    const [[key, opened] = []] = [...entries.entries()];
+    assert.ok(key && opened);
+    const { STATE_NONE } = enums.connection_state;
+    entries.update(
+      key,
+      encode(layouts.connection, { ...decode(layouts.connection, opened), state: STATE_NONE }),
+    );
+    assert.equal(plane.ingress(alike).verdict, 'drop');
+    assert.equal(plane.reason('dropped_being_opened'), 1n);
+    entries.update(key, opened);
+    assert.deepEqual(plane.ingress(alike), turned);
+    assert.equal(connections(plane).length, 1);
+  });
+
   test('slots that only have the tag of its tuples do not keep a connection out, nor go with it', () => {
     using plane = TestPlane.reuse({ timeouts });
     plane.serve('udp', '10.96.0.10:53', ['10.244.3.1:8080']);

@@ -161,6 +161,18 @@ export const layouts = {
       source: { offset: 60, size: 4, kind: 'network' },
     },
   },
+  cold_connection: {
+    size: 40,
+    fields: {
+      flushed_in_traffic: { offset: 0, size: 8, kind: 'number' },
+      flushed_out_traffic: { offset: 8, size: 8, kind: 'number' },
+      cookie: { offset: 16, size: 8, kind: 'number' },
+      template: { offset: 24, size: 4, kind: 'number' },
+      holds: { offset: 28, size: 4, kind: 'number' },
+      timeout_seconds: { offset: 32, size: 4, kind: 'number' },
+      padding: { offset: 36, size: 4, kind: 'bytes' },
+    },
+  },
   addresses6: {
     size: 64,
     fields: {
