@@ -122,9 +122,10 @@ suite('flows', { skip: missingForBpf() ?? false }, () => {
     const turned = plane.ingress(alike);
     assert.deepEqual([turned.verdict, tupleOf(turned.packet).source], ['redirect', `${virtual}:80`]);
     const entries = plane.plane.programs.maps.get('connections');
-    const [[key, opened] = []] = [...entries.entries()];
-    assert.ok(key && opened);
     const { STATE_NONE } = enums.connection_state;
+    const isOpen = (value: Uint8Array) => decode(layouts.connection, value).state !== STATE_NONE;
+    const [key, opened] = [...entries.entries()].find(([, value]) => isOpen(value)) ?? [];
+    assert.ok(key && opened);
     entries.update(
       key,
       encode(layouts.connection, { ...decode(layouts.connection, opened), state: STATE_NONE }),
