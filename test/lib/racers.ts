@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads that send packets to pinned programs at the same time, each on a CPU of its own where there are as many.
+// Threads that send the same packets to pinned programs at the same time, each on a CPU of its own where there are as many.
 import { once } from 'node:events';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import { BpfProgram } from '../../src/native/bpf-program.ts';
@@ -27,14 +27,20 @@ export class Racers {
       const workerData: Task = { pin, arrivals, threads: pins.length };
       return new Worker(new URL(import.meta.url), { workerData });
     });
-    await Promise.all(workers.map((worker) => once(worker, 'message')));
-    return new Racers(workers);
+    const racers = new Racers(workers);
+    try {
+      await Promise.all(workers.map((worker) => once(worker, 'message')));
+      return racers;
+    } catch (error) {
+      await racers.end();
+      throw error;
+    }
   }
 
-  /** @param traffic of each thread. Resolves when each has sent a packet of all its flows, in their order. */
-  async run(...traffic: readonly Traffic[]): Promise<void> {
+  /** Resolves when each has sent a packet of every flow, all in the same order. */
+  async run(traffic: Traffic): Promise<void> {
     const ends = this.#workers.map((worker) => once(worker, 'message'));
-    for (const [i, worker] of this.#workers.entries()) worker.postMessage(traffic[i]);
+    for (const worker of this.#workers) worker.postMessage(traffic);
     await Promise.all(ends);
   }
 
