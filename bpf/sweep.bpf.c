@@ -48,7 +48,7 @@ static long visit(__u64 step, struct slice *slice)
 	connection = bpf_map_lookup_elem(&connections, &index);
 	if (!connection)
 		return 0;
-	generation = *(volatile __u16 *)&connection->generation;
+	generation = generation_of(connection);
 	if (connection->state == STATE_NONE)
 		return 0;
 	if (connection->expires > slice->now) {
@@ -215,7 +215,7 @@ static long orphan_step(__u64 step, __u32 *expires_orphans)
 
 	if (!connection)
 		return 0;
-	generation = *(volatile __u16 *)&connection->generation;
+	generation = generation_of(connection);
 	if (connection->state == STATE_NONE)
 		return 0;
 	destination_index = connection->destination_index;
@@ -224,7 +224,7 @@ static long orphan_step(__u64 step, __u32 *expires_orphans)
 		return 0;
 	flush_traffic(connection, index);
 	connection->is_orphan = is_orphan;
-	if (*(volatile __u16 *)&connection->generation != generation) /* the next tenant's */
+	if (generation_of(connection) != generation) /* the next tenant's */
 		connection->is_orphan = !is_available(connection->destination_index);
 	if (is_orphan && *expires_orphans && connection->expires != NEVER)
 		force_end(index, generation, 0);

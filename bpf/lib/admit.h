@@ -47,7 +47,7 @@ static __always_inline int enter_half_open(struct connection *connection, __u32 
 	other = bpf_map_lookup_elem(&connections, &displaced);
 	if (!other)
 		return 0;
-	*leaving = (struct flow){ .connection = displaced, .generation = *(volatile __u16 *)&other->generation };
+	*leaving = (struct flow){ .connection = displaced, .generation = generation_of(other) };
 	return other->is_half_open && other->half_open_place == place && other->state != STATE_NONE;
 }
 

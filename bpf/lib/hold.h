@@ -101,7 +101,7 @@ static __always_inline void keep_template(struct connection *template, __u32 ind
 
 	if (!cold || !hold(cold))
 		return;
-	if (*(volatile __u16 *)&template->generation == generation) {
+	if (generation_of(template) == generation) {
 		cold->timeout_seconds = HELD_TEMPLATE_SECONDS;
 		template->expires = now + HELD_TEMPLATE_SECONDS *NS_PER_SECOND;
 	}

@@ -16,6 +16,7 @@
 #include "flow.h"
 #include "icmp.h"
 #include "ip.h"
+#include "state.h"
 #include "traffic.h"
 
 /* An ICMP message, and of an error also the packet that it quotes. */

@@ -40,7 +40,7 @@ static long list_orphaned_socket_step(__u64 step, __u32 *with_tcp)
 
 	if (!connection)
 		return 0;
-	generation = *(const volatile __u16 *)&connection->generation;
+	generation = generation_of(connection);
 	if (is_orphaned_socket(connection, *with_tcp))
 		list_orphaned_socket(connection, index, generation);
 	return 0;

@@ -18,6 +18,18 @@ _Static_assert(__builtin_offsetof(struct connection, state) % 4 == 0 &&
 			       __builtin_offsetof(struct connection, state) + 2,
 	       "state and generation are one word");
 
+/* Read now, and before whatever is judged by it. */
+static __always_inline __u16 generation_of(const struct connection *connection)
+{
+	return *(const volatile __u16 *)&connection->generation;
+}
+
+/* Whether the entry that a flow has led to is still the same tenant's. */
+static __always_inline int is_of_generation(const struct connection *connection, const struct flow *flow)
+{
+	return generation_of(connection) == flow->generation;
+}
+
 static __always_inline __u32 word_of(__u16 generation, __u16 state)
 {
 	const struct connection entry = { .state = state, .generation = generation };
@@ -58,7 +70,7 @@ static __always_inline __u16 end_state(struct connection *connection, __u16 gene
 #pragma clang loop unroll(disable)
 	for (try = 0; try < END_TRIES; try++) {
 		state = *(volatile __u16 *)&connection->state;
-		if (state == STATE_NONE || *(volatile __u16 *)&connection->generation != generation)
+		if (state == STATE_NONE || generation_of(connection) != generation)
 			break;
 		if (exchange_word(connection, word_of(generation, state), word_of(generation + 1, STATE_NONE)))
 			return state;

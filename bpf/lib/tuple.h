@@ -109,10 +109,4 @@ static __always_inline int has_tuple(const struct connection *connection, __u32 
 	       is_same_address(&addresses->source, &tuple->destination);
 }
 
-/* The entry of a packet that was just rewritten may have ended meanwhile and be another connection's by now. */
-static __always_inline int is_of_generation(const struct connection *connection, const struct flow *flow)
-{
-	return *(const volatile __u16 *)&connection->generation == flow->generation;
-}
-
 #endif
