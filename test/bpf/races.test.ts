@@ -18,7 +18,7 @@ const flows = 16_384;
 const tableSize = 2 * flows;
 const services = 10;
 const racesAtLeast = 6;
-/** So many are enough of those that nobody loses: two threads seldom share one CPU for as long. */
+/** Where nobody has lost by then, the threads have never met. */
 const racesAtMost = 200;
 const persistentRacesAtLeast = 3;
 /** Of some 30,000 clients that both CPUs meet at once: they may withdraw a template each time that both make one. */
