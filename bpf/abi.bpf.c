@@ -41,8 +41,10 @@ struct abi {
 	enum flow_table flow_table;
 	enum handler handler;
 	enum hook hook;
+	enum load_time_constant load_time_constant;
 	enum ipvs_profile ipvs_profile;
 	enum no_destination no_destination;
+	enum placeholder placeholder;
 	enum pod_device pod_device;
 	enum reason reason;
 	enum redirect redirect;

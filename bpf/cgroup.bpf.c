@@ -82,7 +82,7 @@ static __always_inline void read_own(const struct bpf_sock_addr *ctx, enum famil
 static __always_inline int is_ours(struct bpf_sock_addr *ctx)
 {
 	return (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_UDP) &&
-	       bpf_get_netns_cookie(ctx) == host_netns_cookie;
+	       bpf_get_netns_cookie(ctx) == host_netns_cookie();
 }
 
 /* What the caller of connect() or sendmsg() gets for a reason: what ICMP would have told it, but at once. */

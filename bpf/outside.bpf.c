@@ -74,7 +74,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum family family)
 		remove_connection(flow.connection, flow.generation);
 		return TC_ACT_UNSPEC;
 	}
-	if (local_redirect)
+	if (local_redirect())
 		return forward_straight(skb, &cursor, &packet, connection, &flow, family);
 	return forward(skb, &cursor, &packet, connection, &flow, family);
 }

@@ -121,6 +121,7 @@ static __always_inline void do_tick(void)
 
 	if (!state)
 		return;
+	note_clock(state);
 	sweep_some(state, state->used_connections / TICKS_PER_ROUND + ENTRIES_AT_LEAST);
 	estimate_some(state);
 	keep_house_in_time(state);
@@ -140,9 +141,11 @@ int start_sweep(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
 	struct sweeper *sweeper = bpf_map_lookup_elem(&sweepers, &zero);
+	struct shared *state = bpf_map_lookup_elem(&shared, &zero);
 
-	if (!sweeper)
+	if (!sweeper || !state)
 		return -1;
+	note_clock(state);
 	bpf_timer_init(&sweeper->timer, &sweepers, CLOCK_MONOTONIC);
 	if (bpf_timer_set_callback(&sweeper->timer, tick))
 		return -2;

@@ -21,8 +21,6 @@ private:
 	Napi::Value Programs(const Napi::CallbackInfo &info);
 	Napi::Value OpenMap(const Napi::CallbackInfo &info);
 	Napi::Value OpenProgram(const Napi::CallbackInfo &info);
-	Napi::Value InitialValue(const Napi::CallbackInfo &info);
-	void SetInitialValue(const Napi::CallbackInfo &info);
 	void SetMaxEntries(const Napi::CallbackInfo &info);
 	void ReuseMap(const Napi::CallbackInfo &info);
 	void SetAutoload(const Napi::CallbackInfo &info);
@@ -41,12 +39,22 @@ private:
 	std::unique_ptr<bpf_object, Closer> object_;
 };
 
-Object::Object(const Napi::CallbackInfo &info) : ObjectWrap(info), path_(StringArgument(info, 0, "path"))
+/* What libbpf calls an object that it opens by its path: the file's name up to the first dot. */
+static std::string NameOf(const std::string &path)
+{
+	std::string file = path.substr(path.find_last_of('/') + 1);
+	return file.substr(0, file.find('.'));
+}
+
+Object::Object(const Napi::CallbackInfo &info) : ObjectWrap(info), path_(StringArgument(info, 1, "path"))
 {
 	LibbpfLog log;
-	object_.reset(bpf_object__open(path_.c_str()));
+	Bytes file = BytesArgument(info, 0, "file");
+	std::string name = NameOf(path_);
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name.c_str());
+	object_.reset(bpf_object__open_mem(file.data, file.size, &options));
 	if (!object_)
-		ThrowSystemError(info.Env(), "bpf_object__open " + path_, errno, log.text());
+		ThrowSystemError(info.Env(), "bpf_object__open_mem " + path_, errno, log.text());
 }
 
 bpf_object *Object::object(const char *operation) const
@@ -164,23 +172,6 @@ Napi::Value Object::OpenProgram(const Napi::CallbackInfo &info)
 			    Duplicate(bpf_program__fd(program), "bpf_program__fd", bpf_program__name(program)));
 }
 
-Napi::Value Object::InitialValue(const Napi::CallbackInfo &info)
-{
-	bpf_map *map = FindMap(info, "bpf_map__initial_value");
-	size_t size = 0;
-	const void *value = bpf_map__initial_value(map, &size);
-	Check(value ? 0 : EINVAL, "bpf_map__initial_value", bpf_map__name(map));
-	return Napi::Buffer<uint8_t>::Copy(info.Env(), static_cast<const uint8_t *>(value), size);
-}
-
-void Object::SetInitialValue(const Napi::CallbackInfo &info)
-{
-	bpf_map *map = FindMap(info, "bpf_map__set_initial_value");
-	Bytes value = BytesArgument(info, 1, "value");
-	Check(bpf_map__set_initial_value(map, value.data, value.size), "bpf_map__set_initial_value",
-	      bpf_map__name(map));
-}
-
 void Object::SetMaxEntries(const Napi::CallbackInfo &info)
 {
 	bpf_map *map = FindMap(info, "bpf_map__set_max_entries");
@@ -212,8 +203,6 @@ Napi::Function Object::Define(Napi::Env env)
 				   InstanceMethod<&Object::Programs>("programs"),
 				   InstanceMethod<&Object::OpenMap>("openMap"),
 				   InstanceMethod<&Object::OpenProgram>("openProgram"),
-				   InstanceMethod<&Object::InitialValue>("initialValue"),
-				   InstanceMethod<&Object::SetInitialValue>("setInitialValue"),
 				   InstanceMethod<&Object::SetMaxEntries>("setMaxEntries"),
 				   InstanceMethod<&Object::ReuseMap>("reuseMap"),
 				   InstanceMethod<&Object::SetAutoload>("setAutoload"),
@@ -223,7 +212,7 @@ Napi::Function Object::Define(Napi::Env env)
 
 static Napi::Value OpenObject(const Napi::CallbackInfo &info)
 {
-	return Addon::Of(info.Env()).object.New({info[0]});
+	return Addon::Of(info.Env()).object.New({info[0], info[1]});
 }
 
 void RegisterObject(Napi::Env env, Napi::Object exports)

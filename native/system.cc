@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
+#include <ctime>
 
 #include "addon.h"
 #include "fd.h"
@@ -39,9 +40,19 @@ static Napi::Value NetnsCookie(const Napi::CallbackInfo &info)
 	return Napi::BigInt::New(info.Env(), cookie);
 }
 
+/* How far the coarse clock moves at each tick of the kernel: 1,000,000,000 / HZ. */
+static Napi::Value TickNs(const Napi::CallbackInfo &info)
+{
+	timespec resolution;
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &resolution))
+		ThrowSystemError(info.Env(), "clock_getres CLOCK_MONOTONIC_COARSE", errno);
+	return Napi::Number::New(info.Env(), resolution.tv_nsec);
+}
+
 void RegisterSystem(Napi::Env env, Napi::Object exports)
 {
 	exports["mountBpf"] = Napi::Function::New<MountBpf>(env, "mountBpf");
 	exports["isBpf"] = Napi::Function::New<IsBpf>(env, "isBpf");
 	exports["netnsCookie"] = Napi::Function::New<NetnsCookie>(env, "netnsCookie");
+	exports["tickNs"] = Napi::Function::New<TickNs>(env, "tickNs");
 }

@@ -7,7 +7,27 @@
 
 /* Raised with every change of a layout below, or of the maps: those pinned by another version are not adopted. */
 enum abi_version {
-	ABI_VERSION = 9,
+	ABI_VERSION = 10,
+};
+
+/* What is known when programs are loaded, see lib/config.h: the lower half of its placeholder. Only ever appended to.
+ */
+enum load_time_constant {
+	CONSTANT_HOST_NETNS_COOKIE,
+	CONSTANT_MAX_CONNECTIONS,
+	CONSTANT_MAX_HALF_OPEN,
+	CONSTANT_FLOW_BUCKETS,
+	CONSTANT_FLOW_SEED,
+	CONSTANT_POSSIBLE_CPUS,
+	CONSTANT_TICK_NS,
+	CONSTANT_TELLS_OFFLOAD,
+	CONSTANT_LOCAL_REDIRECT,
+	CONSTANT_HAS_VIRTUAL_CLOCK,
+};
+
+/* The upper half, by which the loader tells that one was left. */
+enum placeholder {
+	PLACEHOLDER_MARK = 0x62707673,
 };
 
 enum family {
@@ -277,7 +297,7 @@ enum connection_flag {
  * had to be changed.
  */
 struct connection {
-	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds; NEVER while a connected socket keeps it */
+	__u64 expires; /* nanoseconds by the clock of lib/clock.h; NEVER while a connected socket keeps it */
 	/* Packets and bytes in one number, see lib/traffic.h. */
 	__u64 in_traffic;
 	__u64 out_traffic;
@@ -422,7 +442,7 @@ struct fragment_key {
 };
 
 struct fragmented_datagram {
-	__u64 expires; /* CLOCK_MONOTONIC_COARSE, nanoseconds */
+	__u64 expires; /* as connection.expires */
 	struct flow flow;
 	__u32 covered; /* bytes that have come without a gap, from the first on */
 	__u8 padding[4];
@@ -540,6 +560,7 @@ struct shared {
 	__u32 reject_tokens;
 	__u64 reject_refilled; /* nanoseconds */
 	__u64 virtual_now;     /* the time, where has_virtual_clock */
+	__u64 clock_lead;      /* nanoseconds that the programs' clock is ahead of CLOCK_MONOTONIC */
 	__u64 kept_house;      /* when the caches were last looked through, as connection.expires */
 };
 

@@ -34,7 +34,7 @@ static __always_inline int enter_half_open(struct connection *connection, __u32 
 
 	if (!state)
 		return 0;
-	place = __sync_fetch_and_add(&state->half_open_cursor, 1) & (max_half_open - 1);
+	place = __sync_fetch_and_add(&state->half_open_cursor, 1) & (max_half_open() - 1);
 	entry = bpf_map_lookup_elem(&half_open, &place);
 	if (!entry)
 		return 0;

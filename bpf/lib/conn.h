@@ -240,13 +240,13 @@ static __always_inline __u32 take_entry(void)
 	if (bpf_map_pop_elem(&free_connections, &index) == 0)
 		return index;
 	state = bpf_map_lookup_elem(&shared, &zero);
-	if (!state || state->used_connections >= max_connections)
-		return max_connections;
+	if (!state || state->used_connections >= max_connections())
+		return max_connections();
 	index = __sync_fetch_and_add(&state->used_connections, 1);
-	if (index < max_connections)
+	if (index < max_connections())
 		return index;
 	__sync_fetch_and_add(&state->used_connections, -1);
-	return max_connections;
+	return max_connections();
 }
 
 /* Who talks to whom, for a client that the destination sees as it is. */

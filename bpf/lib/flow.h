@@ -188,7 +188,7 @@ static __noinline struct connection *find_elsewhere(const struct tuple *tuple, _
 	if (!except && !is_elsewhere)
 		return NULL;
 	*flow = (struct flow){}; /* Linux 6.1 wants what it passes on to have been written */
-	index = search_flow(tuple, hash, except, flow) ? flow->connection : max_connections;
+	index = search_flow(tuple, hash, except, flow) ? flow->connection : max_connections();
 	connection = bpf_map_lookup_elem(&connections, &index);
 	return connection && connection->state != STATE_NONE ? connection : NULL;
 }

@@ -25,8 +25,10 @@ static __always_inline __u64 mix_word(__u64 hash, __u64 word, __u64 factor)
  */
 static __always_inline __u64 mix_address6(__u64 hash, const __u32 *words)
 {
-	hash = mix_word(hash, (__u64)words[0] << 32 | words[1], FLOW_HASH_FACTOR_1) * (flow_seed | 1);
-	return mix_word(hash, (__u64)words[2] << 32 | words[3], FLOW_HASH_FACTOR_1) * (flow_seed | 1);
+	__u64 secret = flow_seed() | 1;
+
+	hash = mix_word(hash, (__u64)words[0] << 32 | words[1], FLOW_HASH_FACTOR_1) * secret;
+	return mix_word(hash, (__u64)words[2] << 32 | words[3], FLOW_HASH_FACTOR_1) * secret;
 }
 
 /*
@@ -36,17 +38,17 @@ static __always_inline __u64 mix_address6(__u64 hash, const __u32 *words)
 static __always_inline __u64 hash_tuple(const struct tuple *tuple)
 {
 	const __u32 *source = tuple->source.words, *destination = tuple->destination.words;
-	__u64 hash = flow_seed, rest;
+	__u64 seed = flow_seed(), hash = seed, rest;
 
 	if (tuple->family == FAMILY_IPV4) {
-		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], flow_seed | 1);
+		hash = mix_word(hash, (__u64)source[0] << 32 | destination[0], seed | 1);
 	} else {
 		hash = mix_address6(hash, source);
 		hash = mix_address6(hash, destination);
 	}
 	rest = (__u64)tuple->hook << 40 | (__u64)tuple->protocol << 32 | (__u32)tuple->source_port << 16 |
 	       tuple->destination_port;
-	return mix_word(mix_word(hash, rest, flow_seed | 1), 0, FLOW_HASH_FACTOR_2);
+	return mix_word(mix_word(hash, rest, seed | 1), 0, FLOW_HASH_FACTOR_2);
 }
 
 /*
@@ -62,7 +64,7 @@ static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction
 	const __u32 *client = is_request ? tuple->source.words : tuple->destination.words;
 	__u32 port = bpf_ntohs(is_request ? tuple->source_port : tuple->destination_port);
 	__u32 place = (port & ~3U) | (port & 1) << 1 | (port >> 1 & 1);
-	__u64 hash = flow_seed ^ (__u64)tuple->protocol << 32;
+	__u64 hash = flow_seed() ^ (__u64)tuple->protocol << 32;
 
 	if (tuple->family == FAMILY_IPV4) {
 		hash = mix_word(hash, client[0], FLOW_HASH_FACTOR_1);
@@ -73,12 +75,12 @@ static __always_inline __u32 bucket_of(const struct tuple *tuple, enum direction
 		if (has_sender)
 			hash = mix_address6(hash, tuple->source.words);
 	}
-	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) ^ place) & (flow_buckets - 1);
+	return ((mix_word(hash, 0, FLOW_HASH_FACTOR_2) >> 32) ^ place) & (flow_buckets() - 1);
 }
 
 static __always_inline __u32 substitute_of(__u64 hash, __u32 number)
 {
-	return hash >> (40 - 8 * number) & (flow_buckets - 1);
+	return hash >> (40 - 8 * number) & (flow_buckets() - 1);
 }
 
 #endif

@@ -8,9 +8,9 @@
 #define BPVS_OFFLOAD_H
 
 #include <linux/bpf.h>
-#include <linux/version.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include "config.h"
 
 /* The kernel's CHECKSUM_*. */
 enum offload {
@@ -26,13 +26,12 @@ struct sk_buff___checksum {
 } __attribute__((preserve_access_index));
 
 extern void *bpf_cast_to_kern_ctx(void *context) __ksym __weak;
-extern int LINUX_KERNEL_VERSION __kconfig;
 
 static __always_inline enum offload offload_of(struct __sk_buff *skb)
 {
 	const struct sk_buff___checksum *kernel_skb;
 
-	if (LINUX_KERNEL_VERSION < KERNEL_VERSION(6, 2, 0))
+	if (!tells_offload())
 		return OFFLOAD_UNKNOWN;
 	kernel_skb = bpf_cast_to_kern_ctx(skb);
 	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed);

@@ -71,7 +71,7 @@ static __noinline struct estimate *carry_destination(__u32 index, struct statist
 
 	if (!estimate || !destination || !now)
 		return NULL;
-	bpf_loop(possible_cpus, add_cpu, &sum, 0);
+	bpf_loop(possible_cpus(), add_cpu, &sum, 0);
 	*now = sum.statistics;
 	if (!is_same(now, &estimate->carried)) {
 		take_new(&sum.statistics, &estimate->carried);

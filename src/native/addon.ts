@@ -113,8 +113,6 @@ export interface NativeObject {
   programs(): ProgramDefinition[];
   openMap(name: string): NativeMap;
   openProgram(name: string): NativeProgram;
-  initialValue(map: string): Buffer;
-  setInitialValue(map: string, value: Uint8Array): void;
   setMaxEntries(map: string, maxEntries: number): void;
   reuseMap(map: string, reused: NativeMap): void;
   setAutoload(program: string, isAutoload: boolean): void;
@@ -128,7 +126,7 @@ export interface NativeNetworkWatch {
 
 interface Addon {
   initialize(systemError: typeof SystemError): void;
-  openObject(path: string): NativeObject;
+  openObject(file: Uint8Array, path: string): NativeObject;
   openPinnedMap(path: string): NativeMap;
   openPinnedProgram(path: string): NativeProgram;
   openPinnedLink(path: string): NativeLink;
@@ -155,6 +153,7 @@ interface Addon {
   mountBpf(path: string): void;
   isBpf(path: string): boolean;
   netnsCookie(): bigint;
+  tickNs(): number;
 }
 
 const addonPath = builtFile('Release/bpvs.node');

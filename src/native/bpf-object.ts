@@ -1,17 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 // An object file of compiled BPF programs: open it, set it up, load it, take its maps and programs.
-import { LayoutError } from '../errors.ts';
+import { readFileSync } from 'node:fs';
+import { EnvironmentError, LayoutError } from '../errors.ts';
 import { addon, type MapDefinition, type NativeObject, type ProgramDefinition } from './addon.ts';
 import { BpfMap } from './bpf-map.ts';
 import { BpfProgram } from './bpf-program.ts';
-import { Btf, type StructLayout, type VariableLocation } from './btf.ts';
+import { Btf, type StructLayout } from './btf.ts';
 
 export type { MapDefinition, ProgramDefinition } from './addon.ts';
-export type { FieldLayout, StructLayout, VariableLocation } from './btf.ts';
+export type { FieldLayout, StructLayout } from './btf.ts';
 
-/** Opens an object file. Throws SystemError: ENOENT; EINVAL (`log` says why) when it is no BPF object. */
-export function openObject(path: string): BpfObject {
-  return new BpfObject(addon.openObject(path));
+/** What to put in the place of a number of 64 bits in an instruction; the number itself where it stays. */
+export type Substitute = (immediate: bigint) => bigint;
+
+/**
+ * Opens an object file. Throws EnvironmentError where it cannot be read; SystemError: EINVAL (`log` says why) when it is
+ * no BPF object; what `substitute` throws.
+ */
+export function openObject(path: string, substitute: Substitute = (immediate) => immediate): BpfObject {
+  const file = readObject(path);
+  substituteImmediates(file, substitute);
+  return new BpfObject(addon.openObject(file, path));
+}
+
+function readObject(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const remedy = reason.startsWith('ENOENT') ? ': npm run build:bpf makes it' : '';
+    throw new EnvironmentError(`The BPF object ${path} cannot be read${remedy} (${reason})`, { cause });
+  }
+}
+
+/** BPF_LD | BPF_DW | BPF_IMM, the one instruction of two words: half of the number is at the end of each. */
+const loadImmediate = 0x18;
+const wordSize = 8;
+const halfOffset = 4;
+
+/** Sections of code begin at multiples of a word. What else looks like such an instruction has no number of ours. */
+function substituteImmediates(file: Buffer, substitute: Substitute): void {
+  for (let at = 0; at + 2 * wordSize <= file.length; at += wordSize) {
+    if (file[at] !== loadImmediate || file[at + wordSize] !== 0) continue;
+    const [low, high] = [at + halfOffset, at + wordSize + halfOffset];
+    const before = (BigInt(file.readUInt32LE(high)) << 32n) | BigInt(file.readUInt32LE(low));
+    const after = substitute(before);
+    if (after === before) continue;
+    file.writeUInt32LE(Number(after & 0xffffffffn), low);
+    file.writeUInt32LE(Number(after >> 32n), high);
+  }
 }
 
 /**
@@ -24,17 +61,6 @@ export class BpfObject implements Disposable {
 
   constructor(native: NativeObject) {
     this.#native = native;
-  }
-
-  /** Sets the initial value of a global variable, of exactly its size. Before load. */
-  setVariable(name: string, bytes: Uint8Array): void {
-    const { map, offset, size } = this.variable(name);
-    if (bytes.length !== size) {
-      throw new TypeError(`Expected ${size} bytes for variable ${name} but received ${bytes.length}`);
-    }
-    const section = this.#native.initialValue(map);
-    section.set(bytes, offset);
-    this.#native.setInitialValue(map, section);
   }
 
   /** Before load. */
@@ -92,11 +118,6 @@ export class BpfObject implements Disposable {
     return this.#types().hasStruct(name);
   }
 
-  /** Whether any of the object's programs reads or writes a global variable of this name. */
-  hasVariable(name: string): boolean {
-    return this.#types().variable(name) !== undefined;
-  }
-
   /** The values of a named enum. Throws RangeError when the object has none. */
   enumeration(enumName: string): Readonly<Record<string, number>> {
     return this.#types().enumeration(enumName);
@@ -108,14 +129,6 @@ export class BpfObject implements Disposable {
     if (definition === undefined) throw new RangeError(`Expected the name of a map but received ${mapName}`);
     const types = this.#types();
     return { key: types.structName(definition.keyType), value: types.structName(definition.valueType) };
-  }
-
-  /** Where a global variable lies: after load, in the value of key 0 of its section's map. Throws RangeError. */
-  variable(name: string): VariableLocation {
-    const location = this.#types().variable(name);
-    if (location === undefined)
-      throw new RangeError(`Expected the name of a global variable but received ${name}`);
-    return location;
   }
 
   /** Frees the object; maps and programs taken from it live on. Idempotent. */

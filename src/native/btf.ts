@@ -26,14 +26,6 @@ export interface StructLayout {
   readonly fields: readonly FieldLayout[];
 }
 
-/** Where a global variable lies. */
-export interface VariableLocation {
-  /** The map of its section: ".rodata", ".data", ".bss". */
-  readonly map: string;
-  readonly offset: number;
-  readonly size: number;
-}
-
 const kinds = {
   int: 1,
   pointer: 2,
@@ -141,17 +133,6 @@ export class Btf {
       values[this.#string(position)] = Number(type.flag ? BigInt.asIntN(bits, value) : value);
     }
     return values;
-  }
-
-  /** Where the global variable lies; undefined if there is none of that name. */
-  variable(name: string): VariableLocation | undefined {
-    for (const section of this.#types.filter(({ kind }) => kind === kinds.section)) {
-      for (const position of this.#members(section)) {
-        if (this.#type(this.#u32(position)).name !== name) continue;
-        return { map: section.name, offset: this.#u32(position + 4), size: this.#u32(position + 8) };
-      }
-    }
-    return undefined;
   }
 
   /** The name of the struct or union that a type id stands for; undefined for other types. */

@@ -41,7 +41,7 @@ export interface WorldOptions {
 const lo = 1;
 const nodeAddress = 0x0a0a0a0a;
 /** The programs' clock is behind by a tick at most. */
-const coarseClockLagNs = 20_000_000n;
+const clockLagNs = 20_000_000n;
 
 /** Flows are opened in pieces that fit into the ring of the half-open. */
 const pieceSize = 16_384;
@@ -95,7 +95,7 @@ export class World implements Disposable {
     maps
       .get('connections')
       .update(first, encode(layouts.connection, { ...fields, flags, source: nodeAddress }));
-    const checked = process.hrtime.bigint() - coarseClockLagNs;
+    const checked = this.plane.view.now() - clockLagNs;
     const hop = { checked, ifindex: lo, gateway_family: 4, has_link_addresses: 1 };
     maps.get('next_hops').update(first, encode(layouts.next_hop, hop));
     maps

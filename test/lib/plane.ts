@@ -83,7 +83,7 @@ export class TestPlane implements Disposable {
     this.#wayIn = wayIn;
     this.#plane = programs ? BpfDataPlane.over(programs, all) : BpfDataPlane.open(all);
     this.plane.programs.fillHandlers();
-    if (!this.plane.programs.isAdopted) this.advance(1000);
+    if (all.hasVirtualClock && !this.plane.programs.isAdopted) this.advance(1000);
     const lo = encode(layouts.xdp_device, { ifindex: 1 }); // by which test runs come in
     this.plane.programs.maps.get('xdp_devices').update(new Uint8Array([1, 0, 0, 0]), lo);
   }

@@ -4,19 +4,18 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { EnvironmentError, LayoutError, SystemError } from '../../errors.ts';
 import type { Direction } from '../../native/bpf-link.ts';
-import { BpfMap, possibleCpus, unpin } from '../../native/bpf-map.ts';
+import { BpfMap, unpin } from '../../native/bpf-map.ts';
 import { type BpfObject, openObject } from '../../native/bpf-object.ts';
 import type { BpfProgram } from '../../native/bpf-program.ts';
 import { builtFile } from '../../native/build-folder.ts';
-import { netnsCookie } from '../../native/namespace.ts';
 import { BpfMaps, entriesFor, type MapName, mapNames, mapPin, onlyKey } from './bpf-maps.ts';
+import { loadTimeConstants } from './constants.ts';
 import { layouts } from './layouts.ts';
 import type { BpfOptions } from './options.ts';
 import { preparePins, requireRights } from './pin-directory.ts';
 import { contextWith, noPacket } from './program-pins.ts';
 import { ProgramSet } from './program-set.ts';
 import { decode, type StructLayout } from './struct.ts';
-import { word } from './words.ts';
 
 const objectFiles = ['tc', 'translate', 'handlers', 'outside', 'xdp', 'sweep', 'statistics'] as const;
 
@@ -168,10 +167,6 @@ function filesFor({ redirectsLocally = false, servesSockets = true }: BpfOptions
   ];
 }
 
-function u64(value: bigint): Uint8Array {
-  return new Uint8Array(BigUint64Array.of(value).buffer);
-}
-
 /** Whoever pinned the maps and ended before it wrote the settings left maps that nobody has used. */
 function hasSettings(pinDirectory: string): boolean {
   const path = mapPin(pinDirectory, 'settings');
@@ -212,7 +207,8 @@ function loadObject(
   maps: Map<MapName, BpfMap>,
   flowSeed: bigint,
 ): BpfObject {
-  const object = openObject(objectPath(file));
+  const entriesOf = (name: MapName) => maps.get(name)?.maxEntries ?? entriesFor(name, options.sizes);
+  const object = openObject(objectPath(file), loadTimeConstants(options, entriesOf, flowSeed));
   const defined = object.maps().flatMap(({ name }) => mapNames.find((known) => known === name) ?? []);
   const makesMaps = defined.some((name) => !maps.has(name));
   try {
@@ -223,35 +219,12 @@ function loadObject(
       if (existing) object.reuseMap(name, existing);
       else if (entries > 0) object.setMaxEntries(name, entries);
     }
-    setConstants(object, options, maps, flowSeed);
     object.load();
     for (const name of defined) if (!maps.has(name)) maps.set(name, object.map(name));
     return object;
   } catch (error) {
     object.close();
     throw explainLoadError(error, makesMaps);
-  }
-}
-
-/** The constants of bpf/lib/config.h; an object has those that its programs read. */
-function setConstants(
-  object: BpfObject,
-  options: BpfOptions,
-  maps: ReadonlyMap<MapName, BpfMap>,
-  flowSeed: bigint,
-): void {
-  const constants: Readonly<Record<string, Uint8Array>> = {
-    host_netns_cookie: u64(netnsCookie()),
-    max_connections: word(maps.get('connections')?.maxEntries ?? options.sizes.connections),
-    max_half_open: word(maps.get('half_open')?.maxEntries ?? options.sizes.halfOpen),
-    flow_buckets: word(maps.get('flows')?.maxEntries ?? entriesFor('flows', options.sizes)),
-    flow_seed: u64(flowSeed),
-    possible_cpus: word(possibleCpus()),
-    local_redirect: Uint8Array.of(options.redirectsLocally ? 1 : 0),
-    has_virtual_clock: Uint8Array.of(options.hasVirtualClock ? 1 : 0),
-  };
-  for (const [name, bytes] of Object.entries(constants)) {
-    if (object.hasVariable(name)) object.setVariable(name, bytes);
   }
 }
 

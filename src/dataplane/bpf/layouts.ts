@@ -268,7 +268,7 @@ export const layouts = {
     },
   },
   shared: {
-    size: 48,
+    size: 56,
     fields: {
       used_connections: { offset: 0, size: 4, kind: 'number' },
       used_destinations: { offset: 4, size: 4, kind: 'number' },
@@ -278,7 +278,8 @@ export const layouts = {
       reject_tokens: { offset: 20, size: 4, kind: 'number' },
       reject_refilled: { offset: 24, size: 8, kind: 'number' },
       virtual_now: { offset: 32, size: 8, kind: 'number' },
-      kept_house: { offset: 40, size: 8, kind: 'number' },
+      clock_lead: { offset: 40, size: 8, kind: 'number' },
+      kept_house: { offset: 48, size: 8, kind: 'number' },
     },
   },
   explanation: {
@@ -384,8 +385,21 @@ export const enums = {
     HANDLER_COUNT: 18,
   },
   hook: { HOOK_INGRESS: 0, HOOK_EGRESS: 1 },
+  load_time_constant: {
+    CONSTANT_HOST_NETNS_COOKIE: 0,
+    CONSTANT_MAX_CONNECTIONS: 1,
+    CONSTANT_MAX_HALF_OPEN: 2,
+    CONSTANT_FLOW_BUCKETS: 3,
+    CONSTANT_FLOW_SEED: 4,
+    CONSTANT_POSSIBLE_CPUS: 5,
+    CONSTANT_TICK_NS: 6,
+    CONSTANT_TELLS_OFFLOAD: 7,
+    CONSTANT_LOCAL_REDIRECT: 8,
+    CONSTANT_HAS_VIRTUAL_CLOCK: 9,
+  },
   ipvs_profile: { IPVS_PROFILE_RECENT: 0, IPVS_PROFILE_CLASSIC: 1 },
   no_destination: { NO_DESTINATION_REJECT: 0, NO_DESTINATION_DROP: 1 },
+  placeholder: { PLACEHOLDER_MARK: 1651537523 },
   pod_device: { POD_DEVICE_PAIR: 1, POD_DEVICE_BRIDGE: 2 },
   reason: {
     REASON_TRANSLATED: 0,
@@ -453,5 +467,5 @@ export const enums = {
   },
   template_protocol: { TEMPLATE_PROTOCOL: 64 },
   xdp_places: { XDP_DEVICES: 4096 },
-  abi_version: { ABI_VERSION: 9 },
+  abi_version: { ABI_VERSION: 10 },
 } as const;

@@ -86,9 +86,10 @@ export class BpfView implements DataPlaneView {
     }
   }
 
-  /** The programs' clock, nanoseconds: CLOCK_MONOTONIC, or the virtual one of tests. */
+  /** The programs' clock, nanoseconds: that of bpf/lib/clock.h, or the virtual one of tests. */
   now(): bigint {
-    return this.#shared().virtual_now || process.hrtime.bigint();
+    const { virtual_now, clock_lead } = this.#shared();
+    return virtual_now || process.hrtime.bigint() + clock_lead;
   }
 
   /** Packets by reason, by the names of enum reason. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// One of everything that the addon handles: maps, global variables, layouts, and programs of each type.
+// One of everything that the addon handles: maps, an immediate, layouts, and programs of each type.
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
@@ -34,8 +34,6 @@ struct request {
 	__u32 answer;
 };
 
-const volatile __u32 factor = 2;
-__u64 runs = 7;
 enum level level = LEVEL_HIGH;
 
 struct {
@@ -72,6 +70,15 @@ struct {
 	__type(value, __u32);
 } programs SEC(".maps");
 
+/* 2, unless another number is put in the place of this one. */
+static __u64 factor(void)
+{
+	__u64 value;
+
+	asm("%0 = 0x6661637400000000 ll" : "=r"(value));
+	return value >> 32 == 0x66616374 ? 2 : (value >> 32) - (__u32)value;
+}
+
 SEC("tc")
 int grow(struct __sk_buff *packet)
 {
@@ -79,8 +86,7 @@ int grow(struct __sk_buff *packet)
 
 	if (counter)
 		*counter += 1;
-	packet->mark = packet->mark * factor;
-	__sync_fetch_and_add(&runs, 1);
+	packet->mark = packet->mark * factor();
 	bpf_skb_change_tail(packet, packet->len + 4, 0);
 	return 7;
 }
@@ -106,7 +112,7 @@ int allow(struct bpf_sock_addr *address)
 SEC("syscall")
 int answer(struct request *request)
 {
-	request->answer = request->number * factor;
+	request->answer = request->number * factor();
 	return level;
 }
 
