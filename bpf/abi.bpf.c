@@ -7,6 +7,7 @@ struct abi {
 	struct service service;
 	struct destination destination;
 	struct destination_load destination_load;
+	struct destination_traffic destination_traffic;
 	struct cache cache;
 	struct cached_address_key cached_address_key;
 	struct cached_address cached_address;

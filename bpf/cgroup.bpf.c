@@ -329,14 +329,14 @@ int sock_release(struct bpf_sock *socket)
 static __always_inline void count_socket(struct bpf_sock_ops *ctx, __u32 destination_index)
 {
 	__u32 header = ctx->family == AF_INET ? 40 : 60;
-	struct statistics *statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
+	struct destination_traffic *traffic = bpf_map_lookup_elem(&destination_traffic, &destination_index);
 
-	if (!statistics)
+	if (!traffic)
 		return;
-	statistics->in_packets += ctx->segs_out;
-	statistics->in_bytes += ctx->bytes_acked + (__u64)header * ctx->segs_out;
-	statistics->out_packets += ctx->segs_in;
-	statistics->out_bytes += ctx->bytes_received + (__u64)header * ctx->segs_in;
+	traffic->in_packets += ctx->segs_out;
+	traffic->in_bytes += ctx->bytes_acked + (__u64)header * ctx->segs_out;
+	traffic->out_packets += ctx->segs_in;
+	traffic->out_bytes += ctx->bytes_received + (__u64)header * ctx->segs_in;
 }
 
 /* A connecting socket has its own address by now. */

@@ -136,29 +136,40 @@ enum destination_flag {
 	DESTINATION_OUTSIDE = 1 << 2,
 };
 
+/* First what new connections and their schedulers read. */
 struct destination {
 	struct address address;
-	struct address virtual_address;
 	__be16 port;
+	__u8 flags;      /* enum destination_flag */
+	__u8 forwarding; /* IP_VS_CONN_F_MASQ .. : 0 masq, 1 local, 2 tunnel, 3 droute */
+	__u32 weight;
+	__u32 upper_threshold; /* with so many connections it is overloaded; 0: never */
+	__u32 lower_threshold; /* with fewer it is not any more; 0: with fewer than three quarters of the upper one */
+	struct address virtual_address;
 	__be16 virtual_port;
 	__u8 protocol;
 	__u8 family;
-	__u8 forwarding; /* IP_VS_CONN_F_MASQ .. : 0 masq, 1 local, 2 tunnel, 3 droute */
-	__u8 flags;
-	__u32 weight;
 	__u32 service; /* the id of its service */
 	__u64 added;   /* a number that grows with every adding: the list is walked from the highest to the lowest */
-	__u32 upper_threshold; /* with so many connections it is overloaded; 0: never */
-	__u32 lower_threshold; /* with fewer it is not any more; 0: with fewer than three quarters of the upper one */
-	__u32 last_weight;     /* the last one that was not 0, or the first: mh's table goes by it */
+	__u32 last_weight; /* the last one that was not 0, or the first: mh's table goes by it */
 	__u8 padding[4];
 };
 
-/* Live numbers of a destination; InActConn is total - active. */
+/* Numbers of a destination's connections; InActConn is total - active. */
 struct destination_load {
 	__u32 active;
 	__u32 total;
 	__u32 persistent; /* templates */
+	__u8 padding[4];
+	__u64 opened; /* that there ever were; those of the entry's former tenants, too */
+};
+
+/* What a destination's connections have counted. */
+struct destination_traffic {
+	__u64 in_packets;
+	__u64 out_packets;
+	__u64 in_bytes;
+	__u64 out_bytes;
 };
 
 /* What lblc or lblcr has of one service, from when that got the scheduler until it gets another one. */

@@ -93,8 +93,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct statistics);
-} destination_statistics SEC(".maps");
+	__type(value, struct destination_traffic);
+} destination_traffic SEC(".maps");
 
 /* Written by the timer and by programs that the control plane runs, read by listings. Same index as destinations. */
 struct {

@@ -14,14 +14,14 @@
 /* A connection and its only packet, at the destination. */
 static __always_inline void count_datagram(__u32 destination_index, __u32 bytes)
 {
-	struct statistics *statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
+	struct destination_traffic *traffic = bpf_map_lookup_elem(&destination_traffic, &destination_index);
 
 	note_destination(destination_index);
-	if (!statistics)
+	count_connection(destination_index);
+	if (!traffic)
 		return;
-	statistics->connections += 1;
-	statistics->in_packets += 1;
-	statistics->in_bytes += bytes;
+	traffic->in_packets += 1;
+	traffic->in_bytes += bytes;
 }
 
 /*

@@ -18,10 +18,10 @@ static __always_inline void count_reason(enum reason reason)
 
 static __always_inline void count_connection(__u32 destination_index)
 {
-	struct statistics *statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
+	struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &destination_index);
 
-	if (statistics)
-		statistics->connections += 1;
+	if (load)
+		__sync_fetch_and_add(&load->opened, 1);
 }
 
 #endif

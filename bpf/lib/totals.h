@@ -20,11 +20,10 @@ struct cpu_sum {
 static long add_cpu(__u64 cpu, struct cpu_sum *sum)
 {
 	__u32 index = sum->index;
-	const struct statistics *copy = bpf_map_lookup_percpu_elem(&destination_statistics, &index, cpu);
+	const struct destination_traffic *copy = bpf_map_lookup_percpu_elem(&destination_traffic, &index, cpu);
 
 	if (!copy)
 		return 1;
-	sum->statistics.connections += copy->connections;
 	sum->statistics.in_packets += copy->in_packets;
 	sum->statistics.out_packets += copy->out_packets;
 	sum->statistics.in_bytes += copy->in_bytes;
@@ -67,10 +66,12 @@ static __noinline struct estimate *carry_destination(__u32 index, struct statist
 {
 	struct destination_estimate *estimate = bpf_map_lookup_elem(&destination_estimates, &index);
 	const struct destination *destination = bpf_map_lookup_elem(&destinations, &index);
+	const struct destination_load *load = bpf_map_lookup_elem(&destination_loads, &index);
 	struct cpu_sum sum = { .index = index };
 
-	if (!estimate || !destination || !now)
+	if (!estimate || !destination || !load || !now)
 		return NULL;
+	sum.statistics.connections = load->opened;
 	bpf_loop(possible_cpus(), add_cpu, &sum, 0);
 	*now = sum.statistics;
 	if (!is_same(now, &estimate->carried)) {

@@ -40,7 +40,7 @@ static __always_inline void flush_traffic(const struct connection *connection, _
 {
 	__u32 destination_index = connection->destination_index;
 	struct cold_connection *cold = bpf_map_lookup_elem(&cold_connections, &index);
-	struct statistics *statistics;
+	struct destination_traffic *traffic;
 	__u64 in, out;
 
 	if (!cold)
@@ -49,13 +49,13 @@ static __always_inline void flush_traffic(const struct connection *connection, _
 	out = take_traffic(&connection->out_traffic, &cold->flushed_out_traffic);
 	if (connection->is_orphan || !(in | out))
 		return;
-	statistics = bpf_map_lookup_elem(&destination_statistics, &destination_index);
-	if (!statistics)
+	traffic = bpf_map_lookup_elem(&destination_traffic, &destination_index);
+	if (!traffic)
 		return;
-	statistics->in_packets += in >> TRAFFIC_BYTES_BITS;
-	statistics->in_bytes += in & TRAFFIC_BYTES;
-	statistics->out_packets += out >> TRAFFIC_BYTES_BITS;
-	statistics->out_bytes += out & TRAFFIC_BYTES;
+	traffic->in_packets += in >> TRAFFIC_BYTES_BITS;
+	traffic->in_bytes += in & TRAFFIC_BYTES;
+	traffic->out_packets += out >> TRAFFIC_BYTES_BITS;
+	traffic->out_bytes += out & TRAFFIC_BYTES;
 }
 
 #endif

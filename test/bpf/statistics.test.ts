@@ -34,10 +34,10 @@ const ofSyns = (count: number) => ({
 function readCounted(plane: TestPlane) {
   const { maps } = plane.plane.programs;
   const [first, node] = [new Uint8Array(4), new Uint8Array(4).fill(0xff)];
-  const copies = maps.get('destination_statistics').lookup(first) ?? new Uint8Array();
+  const copies = maps.get('destination_traffic').lookup(first) ?? new Uint8Array();
   let sum = 0n;
-  for (let at = 0; at < copies.length; at += layouts.statistics.size) {
-    sum += decode(layouts.statistics, copies, at).in_packets;
+  for (let at = 0; at < copies.length; at += layouts.destination_traffic.size) {
+    sum += decode(layouts.destination_traffic, copies, at).in_packets;
   }
   const counted = (id: Uint8Array) => {
     const value = maps.get('service_statistics').lookup(id);

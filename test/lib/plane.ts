@@ -242,7 +242,7 @@ function empty(programs: BpfPrograms): void {
     'reasons',
     'destinations',
     'destination_loads',
-    'destination_statistics',
+    'destination_traffic',
     'destination_estimates',
     'overloads',
   ] as const) {

@@ -7,7 +7,7 @@ import {
   type Statistics,
   subtractStatistics,
 } from '../../model/statistics.ts';
-import { type BpfMap, possibleCpus } from '../../native/bpf-map.ts';
+import type { BpfMap } from '../../native/bpf-map.ts';
 import type { BpfMaps } from './bpf-maps.ts';
 import { layouts } from './layouts.ts';
 import { decode } from './struct.ts';
@@ -57,13 +57,15 @@ export function readServiceStatistics(maps: BpfMaps): (id: number) => Counted {
 
 /** By the index of the destination. */
 export function destinationStatistics(maps: BpfMaps): (index: number) => Counted {
-  const statistics = maps.get('destination_statistics');
+  const [loads, traffic] = [maps.get('destination_loads'), maps.get('destination_traffic')];
   const estimates = maps.get('destination_estimates');
-  const cpus = possibleCpus();
   return (index) => {
-    const [copies, value] = [statistics.lookup(word(index)), estimates.lookup(word(index))];
-    if (!copies || !value) return nothing;
-    return show(readStatistics(copies, cpus), decode(layouts.destination_estimate, value).estimate);
+    const [load, copies] = [loads.lookup(word(index)), traffic.lookup(word(index))];
+    const value = estimates.lookup(word(index));
+    if (!load || !copies || !value) return nothing;
+    const { opened } = decode(layouts.destination_load, load);
+    const counted = { connections: opened, ...sumTraffic(copies) };
+    return show(counted, decode(layouts.destination_estimate, value).estimate);
   };
 }
 
@@ -78,18 +80,28 @@ function show(counters: Statistics, estimate: Uint8Array): Counted {
   };
 }
 
-/** @param cpus how many copies there are to be added up; the kernel rounds each up to 8 bytes */
-function readStatistics(bytes: Uint8Array, cpus = 1): Statistics {
-  const sum = { connections: 0n, inPackets: 0n, outPackets: 0n, inBytes: 0n, outBytes: 0n };
-  for (let cpu = 0; cpu < cpus; cpu++) {
-    const copy = decode(layouts.statistics, bytes, cpu * layouts.statistics.size);
-    sum.connections += copy.connections;
+/** @param copies one for each possible CPU */
+function sumTraffic(copies: Uint8Array): Omit<Statistics, 'connections'> {
+  const sum = { inPackets: 0n, outPackets: 0n, inBytes: 0n, outBytes: 0n };
+  for (let at = 0; at < copies.length; at += layouts.destination_traffic.size) {
+    const copy = decode(layouts.destination_traffic, copies, at);
     sum.inPackets += copy.in_packets;
     sum.outPackets += copy.out_packets;
     sum.inBytes += copy.in_bytes;
     sum.outBytes += copy.out_bytes;
   }
   return sum;
+}
+
+function readStatistics(bytes: Uint8Array): Statistics {
+  const { connections, in_packets, out_packets, in_bytes, out_bytes } = decode(layouts.statistics, bytes);
+  return {
+    connections,
+    inPackets: in_packets,
+    outPackets: out_packets,
+    inBytes: in_bytes,
+    outBytes: out_bytes,
+  };
 }
 
 /** Whole numbers per second of the estimator's fixed-point ones, which are signed, rounded as the kernel does. */
